@@ -1,0 +1,72 @@
+"""Who may look at whom. One rule everywhere: mask[t, s] is True when t may look at s."""
+
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+
+def causal_mask(T: int, S: int | None = None, device: torch.device | str | None = None) -> Tensor:
+    """Each position may look at itself and at what came before: bool (T, S).
+
+    With S > T the T queries are the last T of S positions, as when earlier keys are cached.
+    Raises ValueError when S < T or T < 1.
+    """
+    S = T if S is None else S
+    if T < 1 or S < T:
+        raise ValueError(f"causal_mask needs 1 <= T <= S, got T={T}, S={S}")
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
+
+
+def padding_mask(lengths: Tensor, S: int | None = None) -> Tensor:
+    """Every position may look at the real tokens only: lengths (B,) -> bool (B, 1, S).
+
+    S is the padded length, max(lengths) when None. A length of 0 gives a row that sees nothing.
+    """
+    if lengths.dim() != 1 or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths must be whole numbers of shape (B,), got {lengths.dtype} of shape "
+            f"{tuple(lengths.shape)}"
+        )
+    longest = int(lengths.max()) if lengths.numel() else 0
+    S = longest if S is None else S
+    if longest > S or bool((lengths < 0).any()):
+        raise ValueError(f"lengths must lie between 0 and S={S}, got {lengths.tolist()}")
+    return (torch.arange(S, device=lengths.device) < lengths[:, None])[:, None, :]
+
+
+def token_mask(tokens: Tensor, pad_id: int) -> Tensor:
+    """The same from token ids: (B, S) -> bool (B, 1, S), True where the token is not padding."""
+    if tokens.dim() != 2:
+        raise ValueError(f"tokens must have shape (B, S), got {tuple(tokens.shape)}")
+    return (tokens != pad_id)[:, None, :]
+
+
+def window_mask(T: int, width: int, device: torch.device | str | None = None) -> Tensor:
+    """Causal, and at most `width` positions back, itself included: bool (T, T)."""
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    causal = causal_mask(T, device=device)
+    return causal & ~causal.tril(-width)
+
+
+def combine(*masks: Tensor | None) -> Tensor | None:
+    """Allowed only where every mask allows it: the AND, None counting as "all allowed".
+
+    (T, S) and (B, 1, S) give (B, T, S). Raises ValueError with all the shapes when they do not fit,
+    TypeError when a mask is not boolean.
+    """
+    given = [mask for mask in masks if mask is not None]
+    for mask in given:
+        if mask.dtype != torch.bool:
+            raise TypeError(f"a mask is boolean (True = may look), got {mask.dtype}")
+    try:
+        return reduce(torch.logical_and, given) if given else None
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(mask.shape)) for mask in given)
+        raise ValueError(f"these masks do not fit together: {shapes}") from None
+
+
+def to_torch_ignore(mask: Tensor) -> Tensor:
+    """The opposite polarity, True = ignore, which nn.MultiheadAttention and nn.Transformer take."""
+    return ~mask
