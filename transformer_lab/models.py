@@ -117,9 +117,9 @@ class LanguageModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V); position t has seen tokens 0..t only."""
         states = self.embedding(tokens)
-        mask = causal_mask(tokens.shape[1], device=tokens.device)
-        if self.config.pad_id is not None:
-            mask = combine(mask, token_mask(tokens, self.config.pad_id))
+        pad_id = self.config.pad_id
+        real = None if pad_id is None else token_mask(tokens, pad_id)
+        mask = combine(causal_mask(tokens.shape[1], device=tokens.device), real)
         for layer in self.layers:
             states = layer(states, mask=mask)
         return self.head(self.norm(states))

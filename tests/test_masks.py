@@ -1,0 +1,81 @@
+"""masks.py: mask[t, s] is True when t may look at s."""
+
+import pytest
+import torch
+
+from transformer_lab.masks import (
+    causal_mask,
+    combine,
+    padding_mask,
+    to_torch_ignore,
+    token_mask,
+    window_mask,
+)
+
+
+def test_causal_looks_at_itself_and_back_but_not_ahead() -> None:
+    assert causal_mask(3).tolist() == [[True, False, False], [True, True, False], [True] * 3]
+
+
+def test_causal_queries_are_the_last_of_the_keys() -> None:
+    assert torch.equal(causal_mask(2, 5), causal_mask(5)[3:])
+
+
+def test_padding_allows_the_real_tokens_for_every_query() -> None:
+    mask = padding_mask(torch.tensor([2, 0, 3]), 4)
+    assert mask.shape == (3, 1, 4)
+    assert mask.sum(-1).flatten().tolist() == [2, 0, 3]
+    assert mask[0, 0].tolist() == [True, True, False, False]
+
+
+def test_padding_from_ids_equals_padding_from_lengths() -> None:
+    tokens = torch.tensor([[5, 6, 0], [7, 0, 0]])
+    assert torch.equal(token_mask(tokens, 0), padding_mask(torch.tensor([2, 1]), 3))
+
+
+def test_window_is_causal_and_as_wide_as_said() -> None:
+    mask = window_mask(6, 3)
+    assert mask.sum(-1).tolist() == [1, 2, 3, 3, 3, 3]
+    assert not (mask & ~causal_mask(6)).any()
+    assert torch.equal(window_mask(4, 9), causal_mask(4))
+
+
+def test_combine_allows_what_all_masks_allow() -> None:
+    lengths = torch.tensor([1, 3])
+    both = combine(causal_mask(3), None, padding_mask(lengths, 3))
+    assert both is not None
+    assert both.shape == (2, 3, 3)
+    for b in range(2):
+        for t in range(3):
+            for s in range(3):
+                assert both[b, t, s] == (s <= t and s < lengths[b])
+    assert combine(None, None) is None
+
+
+def test_the_other_polarity_is_the_exact_opposite() -> None:
+    assert torch.equal(to_torch_ignore(causal_mask(3)), torch.ones(3, 3).triu(1).bool())
+
+
+def test_masks_that_do_not_fit_are_both_named() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 3\), \(4, 4\)"):
+        combine(causal_mask(3), causal_mask(4))
+    with pytest.raises(TypeError, match=r"float32"):
+        combine(torch.ones(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: causal_mask(0), "T=0"),
+        (lambda: causal_mask(4, 3), "S=3"),
+        (lambda: window_mask(4, 0), "width"),
+        (lambda: padding_mask(torch.tensor([[1]])), r"\(1, 1\)"),
+        (lambda: padding_mask(torch.tensor([1.5])), "float32"),
+        (lambda: padding_mask(torch.tensor([5]), 4), "S=4"),
+        (lambda: padding_mask(torch.tensor([-1, 2])), "-1"),
+        (lambda: token_mask(torch.tensor([1, 2]), 0), r"\(2,\)"),
+    ],
+)
+def test_bad_arguments_are_named(call, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        call()

@@ -1,0 +1,32 @@
+"""positions.py against the formula of Vaswani et al. 2017, section 3.5."""
+
+import math
+
+import pytest
+import torch
+
+from transformer_lab.positions import sinusoidal
+
+
+def test_each_number_is_the_wave_of_the_paper() -> None:
+    waves = sinusoidal(50, 6)
+    assert waves.shape == (50, 6)
+    for position in (0, 1, 7, 49):
+        for i in range(3):
+            angle = position / 10_000 ** (2 * i / 6)
+            assert waves[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert waves[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_the_product_of_two_positions_depends_on_their_distance_only() -> None:
+    waves = sinusoidal(64, 32).double()
+    products = waves @ waves.T
+    for distance in (0, 1, 5):
+        diagonal = products.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("length", "width"), [(0, 4), (3, 5), (3, 0)])
+def test_sizes_that_make_no_waves_are_named(length: int, width: int) -> None:
+    with pytest.raises(ValueError, match=f"length={length}, d_model={width}"):
+        sinusoidal(length, width)
