@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from copying import copy_attention
 from torch import Tensor, nn
 
 from transformer_lab.attention import MultiHeadAttention, attention, attention_weights
@@ -71,21 +72,11 @@ def test_large_scores_neither_overflow_nor_leak_through_the_mask() -> None:
     torch.testing.assert_close(weights.sum(-1), torch.ones(4))
 
 
-def copied(ours: MultiHeadAttention, d_model: int, n_heads: int) -> nn.MultiheadAttention:
-    theirs = nn.MultiheadAttention(d_model, n_heads, batch_first=True).to(ours.query.weight.dtype)
-    parts = (ours.query, ours.key, ours.value)
-    with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
-        theirs.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
-        theirs.out_proj.weight.copy_(ours.output.weight)
-        theirs.out_proj.bias.copy_(ours.output.bias)
-    return theirs
-
-
 @pytest.mark.parametrize(("n_heads", "cross"), [(1, False), (4, False), (4, True), (8, True)])
 def test_heads_equal_torch_with_the_same_weights(n_heads: int, cross: bool) -> None:
     ours = MultiHeadAttention(32, n_heads).double()
-    theirs = copied(ours, 32, n_heads)
+    theirs = nn.MultiheadAttention(32, n_heads, batch_first=True).double()
+    copy_attention(ours, theirs)
     states = torch.randn(3, 6, 32, dtype=torch.float64)
     context = torch.randn(3, 9, 32, dtype=torch.float64) if cross else states
     mask = padding_mask(torch.tensor([2, 5, context.shape[1]]), context.shape[1])

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab.config import ModelConfig
@@ -60,7 +61,7 @@ class Embedding(nn.Module):
             raise ValueError(
                 f"tokens has {tokens.shape[1]} positions, this model has max_len={self.max_len}"
             )
-        low, high = int(tokens.min()), int(tokens.max())
+        low, high = (int(end) for end in tokens.aminmax())
         if low < 0 or high >= self.vocab_size:
             raise ValueError(
                 f"token ids must lie in 0..{self.vocab_size - 1}, got {low if low < 0 else high}"
@@ -98,6 +99,15 @@ class TextEncoder(nn.Module):
         if self.pooler is None:
             raise ValueError("this model has no pooler: its config says pooler=False")
         return self.pooler(states[:, 0]).tanh()
+
+    @staticmethod
+    def sentence_vectors(states: Tensor, mask: Tensor) -> Tensor:
+        """The mean state of each text's real tokens, at length 1: (B, T, D), (B, T) -> (B, D).
+
+        The product of two such vectors is their cosine (Reimers and Gurevych 2019, section 3).
+        """
+        real = mask[..., None].to(states.dtype)
+        return F.normalize((states * real).sum(1) / real.sum(1).clamp(min=1), dim=-1)
 
 
 class LanguageModel(nn.Module):

@@ -1,0 +1,74 @@
+"""layers.py against torch's own layers with the same weights."""
+
+import pytest
+import torch
+from copying import copy_layer, shake
+from torch import nn
+
+from transformer_lab.config import ModelConfig
+from transformer_lab.layers import DecoderLayer, EncoderLayer, FeedForward
+from transformer_lab.masks import causal_mask, combine, padding_mask, to_torch_ignore
+
+SIZES = {"d_model": 24, "nhead": 4, "dim_feedforward": 40, "dropout": 0.0, "batch_first": True}
+
+
+def config(norm: str, activation: str) -> ModelConfig:
+    return ModelConfig(10, d_model=24, d_ff=40, norm=norm, activation=activation)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_an_encoder_layer_equals_torchs(norm: str, activation: str) -> None:
+    ours = shake(EncoderLayer(config(norm, activation)))
+    theirs = nn.TransformerEncoderLayer(
+        **SIZES, activation=activation, norm_first=norm == "pre"
+    ).double()
+    copy_layer(ours, theirs)
+    states = torch.randn(3, 6, 24, dtype=torch.float64)
+    real = padding_mask(torch.tensor([2, 6, 4]), 6)
+    out = ours(states, mask=combine(causal_mask(6), real))
+    expected = theirs(
+        states,
+        src_mask=to_torch_ignore(causal_mask(6)),
+        src_key_padding_mask=to_torch_ignore(real[:, 0]),
+    )
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_decoder_layer_equals_torchs(norm: str) -> None:
+    ours = shake(DecoderLayer(config(norm, "relu")))
+    theirs = nn.TransformerDecoderLayer(**SIZES, norm_first=norm == "pre").double()
+    copy_layer(ours, theirs)
+    states = torch.randn(3, 5, 24, dtype=torch.float64)
+    source = torch.randn(3, 7, 24, dtype=torch.float64)
+    real = padding_mask(torch.tensor([2, 7, 4]), 7)
+    out = ours(states, source, mask=causal_mask(5), source_mask=real)
+    expected = theirs(
+        states,
+        source,
+        tgt_mask=to_torch_ignore(causal_mask(5)),
+        memory_key_padding_mask=to_torch_ignore(real[:, 0]),
+    )
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
+
+
+def test_a_gated_feed_forward_multiplies_gate_and_value() -> None:
+    part = FeedForward(ModelConfig(10, d_model=8, d_ff=12, activation="swiglu", bias=False))
+    x = torch.randn(2, 3, 8)
+    assert part.gate is not None
+    gated = x @ part.gate.weight.T
+    expected = (gated * gated.sigmoid() * (x @ part.up.weight.T)) @ part.down.weight.T
+    torch.testing.assert_close(part(x), expected)
+
+
+def test_without_bias_no_layer_has_one() -> None:
+    layer = DecoderLayer(ModelConfig(10, bias=False))
+    assert not [name for name, _ in layer.named_parameters() if name.endswith("bias")]
+
+
+def test_rms_norm_divides_by_the_root_mean_square() -> None:
+    layer = EncoderLayer(ModelConfig(10, d_model=8, norm_kind="rms"))
+    x = torch.randn(4, 8)
+    expected = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(layer.attention_norm(x), expected)
