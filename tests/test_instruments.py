@@ -1,0 +1,157 @@
+"""What every instrument does without a browser: words, picture, page, and the joined module."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import traitlets
+
+from transformer_lab.instruments import base, export
+
+ROOT = Path(__file__).parent.parent
+NODE = shutil.which("node")
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+class Toy(base.Instrument):
+    """The smallest instrument."""
+
+    _esm = (
+        "function render({ model, el }) { el.textContent = 'ready'; }\nexport default { render };"
+    )
+    _css = ".toy {}\n"
+    content = traitlets.Dict().tag(sync=True)
+
+    def describe(self):
+        return 'One pixel, "<b>" beside it.'
+
+    def picture(self):
+        return PIXEL
+
+
+def node(*arguments):
+    return subprocess.run([NODE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
+
+
+@needs_node
+def test_the_browser_half_passes_its_own_tests():
+    files = sorted(str(f) for f in (ROOT / "tests" / "view").glob("*.test.mjs"))
+    done = node("--test", *files)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_node
+def test_weights_have_the_colours_of_cividis_in_python_and_in_the_browser():
+    script = (
+        'import("./transformer_lab/instruments/view/matrix.js").then(({ cividis }) => console.log('
+        "JSON.stringify(Array.from({ length: 256 }, (_, i) => cividis(i / 255)))))"
+    )
+    theirs = matplotlib.colormaps["cividis"](np.arange(256), bytes=True)[:, :3]
+    np.testing.assert_array_equal(json.loads(node("-e", script).stdout), theirs)
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+
+
+@needs_node
+def test_a_joined_module_runs_and_holds_every_file_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "VIEW", tmp_path)
+    write(
+        tmp_path,
+        one="export const one = 1;\n",
+        two='import { one } from "./one.js";\nexport function two() { return one + one; }\n',
+        main='import {\n  one,\n} from "./one.js";\nimport { two } from "./two.js";\n'
+        "export async function sum() { return one + two(); }\nexport default { sum };\n",
+    )
+    source = base.join("main.js")
+    assert source.count("const one = 1") == 1
+    assert "import" not in source
+    (tmp_path / "joined.mjs").write_text(source, encoding="utf-8")
+    run = f"import('{(tmp_path / 'joined.mjs').as_uri()}')"
+    assert node("-e", f"{run}.then((m) => m.default.sum()).then(console.log)").stdout == "3\n"
+
+
+def test_a_name_that_two_joined_files_use_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "VIEW", tmp_path)
+    write(tmp_path, one="const x = 1;\n", two='import {} from "./one.js";\nconst x = 2;\n')
+    with pytest.raises(ValueError, match=r"two.js: the joined files use \['x'\] twice"):
+        base.join("two.js")
+
+
+def test_no_module_is_larger_than_twenty_kilobytes():
+    modules = list(base.VIEW.glob("*.js"))
+    assert modules
+    assert {f.name: f.stat().st_size for f in modules if f.stat().st_size > 20_000} == {}
+
+
+def test_an_instrument_leaves_words_and_a_picture_where_there_is_no_kernel():
+    data, metadata = Toy()._repr_mimebundle_()
+    assert data["text/plain"] == repr(Toy()) == 'One pixel, "<b>" beside it.'
+    assert base64.b64decode(data["image/png"]) == PIXEL
+    assert 'alt="One pixel, &quot;&lt;b&gt;&quot; beside it."' in data["text/html"]
+    assert data["text/html"].endswith("beside it.</figcaption></figure>")
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert metadata == {}
+
+
+def test_the_metadata_that_colab_needs_is_kept(monkeypatch):
+    metadata = {"application/vnd.jupyter.widget-view+json": {"colab": {}}}
+    bundle = lambda self, **kwargs: ({"text/plain": ""}, metadata)  # noqa: E731
+    monkeypatch.setattr(base.anywidget.AnyWidget, "_repr_mimebundle_", bundle)
+    assert Toy()._repr_mimebundle_()[1] is metadata
+
+
+def test_the_picture_stays_behind_a_fold_until_the_learner_answers_or_skips():
+    toy = Toy(predict=("Which?", ["this", "that"]))
+    assert toy.answer is None
+    assert toy.figure().startswith("<figure><details><summary>Which?")
+    for answer in ("this", ""):
+        toy.answer = answer
+        assert "<details>" not in toy.figure()
+
+
+def test_a_question_needs_at_least_two_options():
+    with pytest.raises(ValueError, match="predict needs a question and >= 2 options"):
+        Toy(predict=("Which?", ["this"]))
+
+
+def test_a_page_carries_its_bytes_and_asks_nobody_for_anything():
+    toy = Toy(content={"name": "</script><b>", "numbers": b"\x00\xff"})
+    page = toy.to_html()
+    state = json.loads(re.search(r'application/json">(.*?)</script>', page)[1])
+    assert base64.b64decode(state["content"]["numbers"]["$bytes"]) == b"\x00\xff"
+    assert state["content"]["name"] == "</script><b>"
+    assert not [key for key in state if key.startswith("_") or key == "layout"]
+    assert not re.findall(r"https?://|src=|@import|fetch\(", page)
+
+
+def test_a_page_is_written_where_asked_with_the_state_asked_for(tmp_path):
+    path = tmp_path / "toy.html"
+    page = Toy().to_html(path, answer="this")
+    assert path.read_text(encoding="utf-8") == page
+    assert '"answer":"this"' in page
+
+
+def test_two_instruments_of_a_kind_share_their_module_on_a_page():
+    part = export.Part(Toy._esm, Toy._css, {}, "words")
+    page = export.page("Two", [part, part])
+    assert page.count("function render(") == 1
+    assert page.count('data-part="0">') == 2
+
+
+def test_a_module_that_could_end_its_own_script_is_refused():
+    with pytest.raises(ValueError, match="never close a script"):
+        export.page("", [export.Part("export default '</script>'", "", {}, "")])

@@ -1,0 +1,126 @@
+"""What every instrument shares: its words, its picture, its page, and the question before it.
+
+A subclass names its JavaScript module, validates its numbers, and writes `describe()` and
+`picture()`. The module is a plain ES module in `view/`; it imports its helpers by relative path,
+so node can test the same files, and `join` makes the one string that anywidget loads.
+"""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from transformer_lab.instruments import export, wire
+
+VIEW = Path(__file__).parent / "view"
+_IMPORT = re.compile(r'^import\b[^;]*?\bfrom\s+"\./([\w.]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export\s+(?=(?:async|const|function|class)\b)", re.MULTILINE)
+
+
+def join(module: str) -> str:
+    """One ES module: the named file of `view/` behind all it imports, each file once.
+
+    All files share one scope, so a top-level name may be used once; a second use is an error here
+    rather than a blank widget there. Only the named file keeps its `export default`.
+    """
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        source = (VIEW / name).read_text(encoding="utf-8")
+        for needed in _IMPORT.findall(source):
+            if needed not in parts:
+                add(needed)
+        parts[name] = _EXPORT.sub("", _IMPORT.sub("", source))
+
+    add(module)
+    source = "".join(f"// {name}\n{part}\n" for name, part in parts.items())
+    names = re.findall(r"^(?:async )?(?:const|let|function|class)\s+(\w+)", source, re.MULTILINE)
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"{module}: the joined files use {sorted(twice)} twice at top level")
+    return source
+
+
+class Instrument(anywidget.AnyWidget):
+    """A widget that also has words (`describe`), a picture (`picture`) and a page (`to_html`).
+
+    `predict=(question, options)` hides the picture until the learner answers or skips. `answer` is
+    None before, the chosen option after, and "" if skipped; lessons may observe it.
+    """
+
+    module: ClassVar[str] = ""
+    question = traitlets.Unicode("").tag(sync=True)
+    options = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    answer = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "module" in vars(cls):
+            style = VIEW / Path(cls.module).with_suffix(".css")
+            sheets = [VIEW / "base.css", *([style] if style.exists() else [])]
+            cls._esm = join(cls.module)
+            cls._css = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, predict: tuple[str, Sequence[str]] | None = None, **state: Any) -> None:
+        if predict is not None:
+            question, options = predict
+            if len(options) < 2:
+                raise ValueError(f"predict needs a question and >= 2 options, not {predict!r}")
+            state |= {"question": wire.text(question), "options": [wire.text(o) for o in options]}
+        super().__init__(**state)
+
+    def describe(self) -> str:
+        """What the instrument shows, in one or two sentences with two or three real numbers.
+
+        The same on every machine: round so far that the last bits of a float cannot show.
+        """
+        raise NotImplementedError
+
+    def picture(self) -> bytes:
+        """The instrument's present state as a PNG of 5 to 15 KB, about 7 inches wide."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def figure(self) -> str:
+        """The picture as HTML; behind a fold while a question is open."""
+        words = html.escape(self.describe())
+        data = base64.b64encode(self.picture()).decode()
+        image = f'<img alt="{words}" src="data:image/png;base64,{data}" style="max-width:100%">'
+        if self.question and self.answer is None:
+            asked = f"<summary>{html.escape(self.question)} Decide, then open.</summary>"
+            image = f"<details>{asked}{image}</details>"
+        return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        still = {
+            "text/plain": self.describe(),
+            "text/html": self.figure(),
+            "image/png": base64.b64encode(self.picture()).decode(),
+        }
+        return {**data, **still}, metadata
+
+    def state(self) -> dict[str, Any]:
+        """The synced traits of the instrument itself, as the browser gets them."""
+        ours = [k for k in self.keys if not k.startswith("_")]
+        return self.get_state([k for k in ours if k not in {"layout", "tabbable", "tooltip"}])
+
+    def to_html(self, path: str | Path | None = None, **state: Any) -> str:
+        """One offline page that needs neither kernel nor network; written to `path` if given.
+
+        `state` overrides traits on the page alone.
+        """
+        part = export.Part(self._esm, self._css, {**self.state(), **state}, self.describe())
+        page = export.page(type(self).__name__, [part])
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
