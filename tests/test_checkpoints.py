@@ -1,4 +1,4 @@
-"""checkpoints.py: nothing is lost, nothing is half-loaded, and real weights give the real output."""
+"""checkpoints.py: nothing lost, nothing half-loaded; real weights give the real output."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ SENTENCES = [
     "",
     "one two three four five six seven eight nine ten",
     "It was the best of times, it was the worst of times, it was the age of wisdom.",
-    "😀 and <b>bold</b> & \"quotes\"",
+    '😀 and <b>bold</b> & "quotes"',
     "Übermut tut selten gut.",
     "東京は日本の首都です。",
     "x" * 50,

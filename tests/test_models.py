@@ -80,9 +80,15 @@ def test_the_future_cannot_leak_into_the_past(norm: str, kind: str) -> None:
         vectors.append(out.requires_grad_())
 
     embedding.register_forward_hook(keep)
-    logits = model(ids) if kind == "language" else model.decode(ids, torch.randn(1, 4, 16).double(), None)
+    logits = (
+        model(ids)
+        if kind == "language"
+        else model.decode(ids, torch.randn(1, 4, 16).double(), None)
+    )
     for t in range(6):
-        (gradient,) = torch.autograd.grad(logits[0, t].square().sum(), vectors[-1], retain_graph=True)
+        (gradient,) = torch.autograd.grad(
+            logits[0, t].square().sum(), vectors[-1], retain_graph=True
+        )
         reach = gradient[0].abs().sum(-1)
         assert torch.equal(reach[t + 1 :], torch.zeros(5 - t, dtype=torch.float64))
         assert (reach[: t + 1] > 0).all()
@@ -135,7 +141,10 @@ def test_an_untrained_language_model_knows_nothing_yet() -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_tied_output_is_the_embedding_itself(tied: bool) -> None:
-    for model in (LanguageModel(small(tie_embeddings=tied)), EncoderDecoder(small(tie_embeddings=tied))):
+    for model in (
+        LanguageModel(small(tie_embeddings=tied)),
+        EncoderDecoder(small(tie_embeddings=tied)),
+    ):
         embedding = model.embedding if isinstance(model, LanguageModel) else model.target_embedding
         assert (model.head.weight.data_ptr() == embedding.tokens.weight.data_ptr()) is tied
 

@@ -154,17 +154,17 @@ class EncoderDecoder(nn.Module):
         self.encoder_norm = make_norm(config) if pre else nn.Identity()
         self.decoder_norm = make_norm(config) if pre else nn.Identity()
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self.apply(_initialise)
+        self.apply(_initialise_2017)
         if config.tie_embeddings:
             self.head.weight = self.target_embedding.tokens.weight
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """source (B, S), target (B, T) -> logits (B, T, V): what follows each target position."""
-        return self.decode(target, self.encode(source), self._source_mask(source))
+        return self.decode(target, self.encode(source), self.source_mask(source))
 
     def encode(self, source: Tensor) -> Tensor:
         """source (B, S) -> one state for each source token, (B, S, D)."""
-        mask = self._source_mask(source)
+        mask = self.source_mask(source)
         states = self.source_embedding(source)
         for layer in self.encoder:
             states = layer(states, mask=mask)
@@ -178,7 +178,8 @@ class EncoderDecoder(nn.Module):
             written = layer(written, states, mask=mask, source_mask=source_mask)
         return self.head(self.decoder_norm(written))
 
-    def _source_mask(self, source: Tensor) -> Tensor | None:
+    def source_mask(self, source: Tensor) -> Tensor | None:
+        """Which source tokens (B, S) may be looked at, from config.pad_id: bool (B, 1, S)."""
         pad_id = self.config.pad_id
         return None if pad_id is None else token_mask(source, pad_id)
 
@@ -205,3 +206,19 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
     if isinstance(module, Embedding) and isinstance(module.positions, nn.Parameter):
         nn.init.normal_(module.positions, std=0.02)
+
+
+def _initialise_2017(module: nn.Module) -> None:
+    """Linear maps as Glorot and Bengio (2010, equation 16), embeddings normal with 1/√D.
+
+    The paper is silent; this is what its code (tensor2tensor) did. With scale_embeddings=True the
+    token vectors then enter at standard deviation 1, the size of the sinusoidal waves.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+    if isinstance(module, Embedding) and isinstance(module.positions, nn.Parameter):
+        nn.init.normal_(module.positions, std=module.positions.shape[1] ** -0.5)

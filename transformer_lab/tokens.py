@@ -1,11 +1,58 @@
 """Text to token ids and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+
+
+class Vocabulary:
+    """A fixed list of pieces; id 0 pads, 1 starts a text, 2 ends it."""
+
+    PAD, START, END = 0, 1, 2
+
+    def __init__(self, texts: Iterable[Sequence[str]]) -> None:
+        """Every piece of texts, each a sequence of pieces, in alphabetical order."""
+        self.pieces = ["<pad>", "<start>", "<end>", *sorted({piece for t in texts for piece in t})]
+        self._ids = {piece: number for number, piece in enumerate(self.pieces)}
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def encode(self, text: Sequence[str], ends: bool = False) -> list[int]:
+        """The ids of some pieces, between <start> and <end> when ends is True.
+
+        Raises ValueError that names a piece which is not in the vocabulary.
+        """
+        unknown = [piece for piece in text if piece not in self._ids]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is not one of the {len(self)} pieces")
+        ids = [self._ids[piece] for piece in text]
+        return [self.START, *ids, self.END] if ends else ids
+
+    def decode(self, ids: Iterable[int] | Tensor) -> list[str]:
+        """The pieces of some ids up to <end>, without <start> and <pad>."""
+        pieces = []
+        for number in ids.tolist() if isinstance(ids, Tensor) else ids:
+            if number == self.END:
+                break
+            if number not in (self.PAD, self.START):
+                pieces.append(self.pieces[number])
+        return pieces
+
+    def batch(self, texts: Sequence[Sequence[str]], ends: bool = False) -> Tensor:
+        """Several texts as ids (B, T), shorter ones padded at the right."""
+        return pad([self.encode(text, ends) for text in texts])
+
+
+def pad(ids: Sequence[Sequence[int]], pad_id: int = Vocabulary.PAD) -> Tensor:
+    """Lists of ids as one tensor (B, T), shorter ones padded at the right with pad_id."""
+    padded = torch.full((len(ids), max(map(len, ids))), pad_id)
+    for row, line in enumerate(ids):
+        padded[row, : len(line)] = torch.tensor(line)
+    return padded
 
 
 class FileTokenizer:
@@ -31,13 +78,7 @@ class FileTokenizer:
         if not texts:
             raise ValueError("texts must hold at least one text, got none")
         ids = [self._encode(text).ids for text in texts]
-        longest = max(map(len, ids))
-        padded = torch.zeros(len(ids), longest, dtype=torch.long)
-        mask = torch.zeros(len(ids), longest, dtype=torch.bool)
-        for row, line in enumerate(ids):
-            padded[row, : len(line)] = torch.tensor(line)
-            mask[row, : len(line)] = True
-        return padded, mask
+        return pad(ids), pad([[1] * len(line) for line in ids]).bool()
 
     def _encode(self, text: str):  # type: ignore[no-untyped-def]  # tokenizers ships no types
         if not isinstance(text, str):

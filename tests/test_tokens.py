@@ -1,0 +1,37 @@
+"""tokens.py: pieces to ids and back."""
+
+import pytest
+import torch
+
+from transformer_lab.tokens import Vocabulary, pad
+
+WORDS = Vocabulary([["one", "two"], ["three", "two"]])
+
+
+def test_a_text_comes_back_from_its_ids() -> None:
+    text = ["two", "one", "three"]
+    assert WORDS.decode(WORDS.encode(text)) == text
+    assert WORDS.decode(WORDS.encode(text, ends=True)) == text
+    assert WORDS.encode(text, ends=True)[0] == WORDS.START
+    assert WORDS.encode(text, ends=True)[-1] == WORDS.END
+
+
+def test_nothing_is_read_after_the_end() -> None:
+    assert WORDS.decode(torch.tensor([1, *WORDS.encode(["one"]), 2, *WORDS.encode(["two"])])) == [
+        "one"
+    ]
+
+
+def test_the_first_ids_are_pad_start_and_end() -> None:
+    assert WORDS.pieces == ["<pad>", "<start>", "<end>", "one", "three", "two"]
+    assert len(WORDS) == 6
+
+
+def test_shorter_texts_are_padded_at_the_right() -> None:
+    assert WORDS.batch([["one"], ["two", "three"]]).tolist() == [[3, 0], [5, 4]]
+    assert pad([[7], [8, 9]], pad_id=5).tolist() == [[7, 5], [8, 9]]
+
+
+def test_an_unknown_piece_is_named() -> None:
+    with pytest.raises(ValueError, match="'four' is not one of the 6 pieces"):
+        WORDS.encode(["one", "four"])
