@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from copying import copy_attention
 from torch import Tensor, nn
 
 from transformer_lab.attention import MultiHeadAttention, attention, attention_weights
 from transformer_lab.masks import causal_mask, padding_mask, to_torch_ignore
+from transformer_lab.twins import copy_attention
 
 
 def by_hand(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:

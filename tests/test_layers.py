@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from copying import copy_layer, shake
+from shaking import shake
 from torch import nn
 
 from transformer_lab.config import ModelConfig
 from transformer_lab.layers import DecoderLayer, EncoderLayer, FeedForward
 from transformer_lab.masks import causal_mask, combine, padding_mask, to_torch_ignore
+from transformer_lab.twins import copy_layer
 
 SIZES = {"d_model": 24, "nhead": 4, "dim_feedforward": 40, "dropout": 0.0, "batch_first": True}
 

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from copying import copy_layer, shake
+from shaking import shake
 from torch import Tensor, nn
 
 from transformer_lab.config import ModelConfig
 from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
+from transformer_lab.twins import copy_layer, torch_states
 
 NORMS = pytest.mark.parametrize("norm", ["pre", "post"])
 
@@ -24,18 +25,9 @@ def tokens(*shape: int, low: int = 1) -> Tensor:
 @NORMS
 def test_an_encoder_stack_equals_torchs(norm: str) -> None:
     ours = shake(TextEncoder(small(norm=norm)))
-    layer = nn.TransformerEncoderLayer(
-        16, 4, 64, dropout=0.0, activation="gelu", batch_first=True, norm_first=norm == "pre"
-    )
-    final = nn.LayerNorm(16) if norm == "pre" else None
-    theirs = nn.TransformerEncoder(layer, 2, final, enable_nested_tensor=False).double()
-    for mine, other in zip(ours.layers, theirs.layers, strict=True):
-        copy_layer(mine, other)
-    if final is not None:
-        theirs.norm.load_state_dict(ours.norm.state_dict())
     ids = tokens(3, 8)
     ids[0, 5:] = 0
-    expected = theirs(ours.embedding(ids), src_key_padding_mask=ids == 0)
+    expected = torch_states(ours, ids, ids != 0)
     torch.testing.assert_close(ours(ids), expected, rtol=0, atol=1e-10)
 
 
