@@ -1,0 +1,153 @@
+"""Check an answer: run it beside the reference, find the first thing wrong, name the mistake.
+
+`examine` runs the learner's function on every case, then walks through the stages. The first one
+that any case fails decides; of the cases that fail it, the smallest is shown. The mistake gets its
+name from the exercise's known mistakes (equal results on every input), else from `diagnose.py`.
+"""
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer_lab.exercises import diagnose, show, stages
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
+from transformer_lab.exercises.sandbox import Failure, call, isolated
+from transformer_lab.exercises.stages import STAGES, Trial
+from transformer_lab.exercises.verdict import Verdict
+
+
+def examine(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on a learner's answer; never raises for anything that the answer does."""
+    if problem := _signature(exercise, answer):
+        return _wrong(exercise, "signature", problem)
+    with isolated() as printed:
+        trials = _run(exercise, answer)
+    with isolated():
+        verdict = _judge(exercise, answer, trials)
+    return replace(verdict, printed=printed.text)
+
+
+def results(exercise: Exercise, function: Callable[..., Any]) -> list[Tensor | Failure]:
+    """What a function of ours gives for each case, as the learner's results are kept."""
+    deadline = time.monotonic() + stages.SECONDS
+    outputs = [(case, call(function, case.inputs, deadline)) for case in exercise.cases()]
+    return [_observed(exercise, case, output) for case, output in outputs]
+
+
+def _run(exercise: Exercise, answer: Callable[..., Any]) -> list[Trial]:
+    right = results(exercise, exercise.reference)
+    deadline = time.monotonic() + stages.SECONDS
+    trials: list[Trial] = []
+    # Two sets of equal inputs: one for the learner, one to tell whether the first was changed.
+    for case, used, expected in zip(exercise.cases(), exercise.cases(), right, strict=True):
+        assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
+        got = _observed(exercise, case, call(answer, used.inputs, deadline))
+        trials.append(Trial(exercise, case, expected, got, _changed(exercise, case, used)))
+        if isinstance(got, Failure) and got.kind in ("time", "stub"):
+            break
+    return trials
+
+
+def _observed(exercise: Exercise, case: Case, output: Any) -> Tensor | Failure:
+    if isinstance(output, Failure):
+        return output
+    try:
+        return exercise.observe(case.inputs, output)
+    except Unfit as unfit:
+        return Failure("unfit", str(unfit))
+
+
+def _changed(exercise: Exercise, fresh: Case, used: Case) -> str:
+    for name, one, other in zip(exercise.parameters, fresh.inputs, used.inputs, strict=False):
+        if isinstance(one, Tensor) and not torch.equal(one, other):
+            return name
+    return ""
+
+
+def _signature(exercise: Exercise, answer: Any) -> str:
+    if not callable(answer):
+        return (
+            f"check needs your function itself, without parentheses behind its name; got a value "
+            f"of type {type(answer).__name__}."
+        )
+    try:
+        takes = inspect.signature(answer)
+    except (TypeError, ValueError):
+        return ""  # a compiled function has no signature to read
+    try:
+        for case in exercise.cases():
+            takes.bind(*case.inputs)
+    except TypeError:
+        return f"Your function takes {takes}; expected {exercise.signature}."
+    return ""
+
+
+def _judge(exercise: Exercise, answer: Any, trials: list[Trial]) -> Verdict:
+    if any(isinstance(trial.got, Failure) and trial.got.kind == "stub" for trial in trials):
+        todo = f'Write it, then run this cell again. hint("{exercise.id}") gives a hint.'
+        return _wrong(exercise, "stub", todo)
+    for stage in STAGES:
+        found = [(trial, said) for trial in trials if (said := stage(trial))]
+        if not found:
+            continue
+        trial, message = min(found, key=lambda pair: show.size(pair[0].case))
+        lines = _evidence(trial, stage, len(trials) - len(found), len(trials))
+        known = None if stage in (stages.timed, stages.untouched) else recognise(exercise, trials)
+        if known:
+            # What the stage found is still worth a line: an error's text, a judge's reason.
+            if stage not in (stages.shape, stages.values) or exercise.judge is not None:
+                lines.append(("found", message))
+            return _wrong(exercise, known.name, known.hint, show.table(lines))
+        name = stage.__name__
+        if stage is stages.shape:
+            message += diagnose.shapes([(trial.expected, trial.value) for trial, _ in found])
+        elif stage is stages.values and exercise.judge is None:
+            named = diagnose.values([_pair(trial) for trial, _ in found])
+            name, message = named or (name, message)
+        return _wrong(exercise, name, message, show.table(lines))
+    return Verdict(exercise.title, True, f"Works on all {len(trials)} inputs.", working=answer)
+
+
+def recognise(exercise: Exercise, trials: list[Trial]) -> Mistake | None:
+    """The known mistake whose results equal the learner's on every input, if there is one."""
+    for mistake in exercise.mistakes:
+        pairs = list(zip(trials, results(exercise, mistake.code), strict=False))
+        if not all(trial.equals(trial.got, result) for trial, result in pairs):
+            continue
+        # An error of the same type may have another cause. So a wrong number, or the error's own
+        # words, must agree as well.
+        numbers = any(isinstance(trial.got, Tensor) and not trial.right for trial, _ in pairs)
+        if numbers or all(trial.got == result for trial, result in pairs if not trial.right):
+            return mistake
+    return None
+
+
+def _evidence(
+    trial: Trial, stage: Callable[[Trial], str], right: int, total: int
+) -> list[tuple[str, str]]:
+    exercise, case = trial.exercise, trial.case
+    score = "" if stage is stages.timed else f" ({right} of {total} inputs pass)"
+    lines = [("input", case.name + score)]
+    lines += show.inputs(case, exercise.parameters)
+    if isinstance(trial.got, Failure):
+        return lines + [("at", trial.got.line)] * bool(trial.got.line)
+    if exercise.judge is not None:
+        return [*lines, ("got", show.value(trial.got))]
+    if stage in (stages.finite, stages.values):
+        lines += show.rows(trial.expected, trial.got, *exercise.tolerance(case, trial.expected))
+    return lines
+
+
+def _pair(trial: Trial) -> diagnose.Pair:
+    widths = [x.shape[-1] for x in trial.case.inputs if isinstance(x, Tensor) and x.dim()]
+    tolerance = trial.exercise.tolerance(trial.case, trial.expected)
+    return diagnose.Pair(trial.expected, trial.value, (widths or [1])[0], *tolerance)
+
+
+def _wrong(exercise: Exercise, mistake: str, message: str, evidence: str = "") -> Verdict:
+    return Verdict(exercise.title, False, message, mistake, evidence, working=exercise.reference)

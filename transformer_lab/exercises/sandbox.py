@@ -1,0 +1,186 @@
+"""Run a learner's function so that nothing it does outlives the call.
+
+Time. On the main thread of Linux and macOS an interval timer (SIGALRM) raises inside the learner's
+code; elsewhere (Windows, other threads) a watching thread does (PyThreadState_SetAsyncExc). Both
+act between two steps of Python: one call into compiled code that never returns, or a loop that
+catches every exception with a bare `except:`, cannot be stopped. The watching thread cannot cut a
+long `time.sleep` short either; the timer can.
+
+State. The call starts with a fixed seed, gradients on and float32 as the default; seed, gradient
+mode, default dtype, thread count, warning filters and recursion limit are put back afterwards.
+What it prints is kept, up to a bound, instead of shown.
+"""
+
+import contextlib
+import ctypes
+import io
+import linecache
+import os
+import random
+import signal
+import sys
+import sysconfig
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is printed
+_AGAIN = 0.05  # seconds until the next try to stop code that caught the first
+_NOT_THE_LEARNERS = tuple(
+    str(path) + os.sep
+    for path in (
+        Path(__file__).parent.parent,
+        Path(torch.__file__).parent,
+        *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    )
+)
+
+
+class OutOfTime(BaseException):
+    """Raised inside a learner's code when its time is up; not an Exception, so rarely caught."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came instead of a value. kind: "stub", "time", "raised" or "unfit"."""
+
+    kind: str
+    text: str
+    line: str = field(default="", compare=False)
+
+
+class Printed(io.TextIOBase):
+    """A file that keeps how it begins and forgets the rest."""
+
+    def __init__(self) -> None:
+        self.kept, self.more = "", False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if not self.more:
+            self.kept += text[: PRINTED + 1]
+            self.more = len(self.kept) > PRINTED
+        return len(text)
+
+    @property
+    def text(self) -> str:
+        lines = self.kept[:PRINTED].splitlines()
+        cut = ["… and more"] * (self.more or len(lines) > LINES)
+        return "\n".join(lines[:LINES] + cut)
+
+
+@contextlib.contextmanager
+def isolated() -> Iterator[Printed]:
+    """The state described above, for the length of a `with` block; gives what was printed."""
+    seed, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
+    plain_seed, depth = random.getstate(), sys.getrecursionlimit()
+    printed = Printed()
+    try:
+        torch.manual_seed(0)
+        random.seed(0)
+        torch.set_default_dtype(torch.float32)
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            warnings.simplefilter("ignore")
+            yield printed
+    finally:
+        torch.set_rng_state(seed)
+        random.setstate(plain_seed)
+        torch.set_default_dtype(dtype)
+        sys.setrecursionlimit(depth)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def call(function: Callable[..., Any], inputs: tuple[Any, ...], deadline: float) -> Any:
+    """function(*inputs), or the Failure that came of it; stopped at `deadline` (time.monotonic)."""
+    seconds = max(deadline - time.monotonic(), 1e-3)
+    alarm = hasattr(signal, "setitimer") and (threading.current_thread() is threading.main_thread())
+    try:
+        return (_with_alarm if alarm else _with_watcher)(function, inputs, seconds)
+    except OutOfTime as error:
+        return Failure("time", "", learners_line(error))
+    except NotImplementedError as error:
+        line = learners_line(error)
+        # torch raises NotImplementedError too, from a line that says something else.
+        stub = "`" not in line or "raise NotImplementedError" in line
+        return Failure("stub" if stub else "raised", _name(error), line)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Failure("raised", _name(error), learners_line(error))
+
+
+def learners_line(error: BaseException) -> str:
+    """The innermost line of the learner's own code that the error passed through."""
+    found, step = "", error.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if not name.startswith(_NOT_THE_LEARNERS) and not name.startswith("<frozen"):
+            text = linecache.getline(name, step.tb_lineno).strip()[:100]
+            found = f"line {step.tb_lineno}" + (f": `{text}`" if text else "")
+        step = step.tb_next
+    return found
+
+
+def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    return function(*inputs)  # its frame marks where the learner's frames begin
+
+
+def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
+    def stop(number: int, frame: FrameType | None) -> None:
+        # Only above the mark: an alarm that comes late must not hit the code that cleans up.
+        while frame is not None:
+            frame = frame.f_back
+            if frame is not None and frame.f_code is _call.__code__:
+                raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    try:
+        return _call(function, inputs)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
+    caller, lock, done = ctypes.c_ulong(threading.get_ident()), threading.RLock(), threading.Event()
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            wait = _AGAIN
+            with lock:
+                if not done.is_set():
+                    throw(caller, ctypes.py_object(OutOfTime))
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        return _call(function, inputs)
+    finally:
+        # The exception may arrive here as well, so this is tried until it has been done.
+        while not done.is_set():
+            with contextlib.suppress(OutOfTime), lock:
+                done.set()
+        throw(caller, None)  # one that is still on its way
+
+
+def _name(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0][:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

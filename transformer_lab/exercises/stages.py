@@ -1,0 +1,112 @@
+"""The order in which one call of a learner's function is looked at.
+
+A stage says in one sentence what is wrong with a trial, or "". It may rely on the stages before it.
+The engine grows by a function here and its name in STAGES.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from transformer_lab.exercises import diagnose, show
+from transformer_lab.exercises.exercise import Case, Exercise
+from transformer_lab.exercises.sandbox import Failure
+
+SECONDS = 5.0  # for all calls of one check together
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One case: what was expected, what the learner's function gave, which input it changed."""
+
+    exercise: Exercise
+    case: Case
+    expected: Tensor
+    got: Tensor | Failure
+    changed: str
+
+    @property
+    def value(self) -> Tensor:
+        """The result, after the stages that make sure there is one."""
+        assert isinstance(self.got, Tensor)
+        return self.got
+
+    @property
+    def right(self) -> bool:
+        if self.exercise.judge is not None and isinstance(self.got, Tensor):
+            return not self.exercise.judge(self.case.inputs, self.got)
+        return self.equals(self.got, self.expected)
+
+    def equals(self, one: Tensor | Failure, other: Tensor | Failure) -> bool:
+        """Equal within the tolerance of this case; errors of one type count as equal."""
+        if isinstance(one, Tensor) and isinstance(other, Tensor):
+            return diagnose.near(one, other, *self.exercise.tolerance(self.case, self.expected))
+        if isinstance(one, Failure) and isinstance(other, Failure):
+            if one.kind == other.kind == "raised":
+                return one.text.split(":")[0] == other.text.split(":")[0]
+            return one == other
+        return False
+
+
+def timed(trial: Trial) -> str:
+    if not isinstance(trial.got, Failure) or trial.got.kind != "time":
+        return ""
+    return (
+        f"Your function was still running after {SECONDS:g} seconds and was stopped. "
+        "Is there a loop that never ends?"
+    )
+
+
+def runs(trial: Trial) -> str:
+    if not isinstance(trial.got, Failure) or trial.got.kind != "raised":
+        return ""
+    if trial.got.text.startswith("SystemExit"):
+        return "Your function ends the program. Return the result instead."
+    return f"Your function stops with an error. {trial.got.text}"
+
+
+def returns(trial: Trial) -> str:
+    return trial.got.text if isinstance(trial.got, Failure) else ""
+
+
+def shape(trial: Trial) -> str:
+    if trial.value.shape == trial.expected.shape:
+        return ""
+    shapes = tuple(trial.value.shape), tuple(trial.expected.shape)
+    return f"Your result has shape {shapes[0]}; expected {shapes[1]}."
+
+
+def dtype(trial: Trial) -> str:
+    got, expected = trial.value, trial.expected
+    if got.device != expected.device:
+        return f"Your result is on {got.device}; expected {expected.device}, as the input is."
+    if got.dtype == expected.dtype:
+        return ""
+    return (
+        f"Your result is {show.plain(got.dtype)}; expected {show.plain(expected.dtype)}, as the "
+        "input is. A tensor that you make yourself needs dtype=, taken from an input."
+    )
+
+
+def finite(trial: Trial) -> str:
+    got = trial.value
+    if bool(got.isfinite().all()):
+        return ""
+    kind = "NaN, which is not a number" if bool(got.isnan().any()) else "infinity"
+    return f"Your result holds {kind}; expected finite numbers."
+
+
+def values(trial: Trial) -> str:
+    if trial.right:
+        return ""
+    judge = trial.exercise.judge
+    return judge(trial.case.inputs, trial.value) if judge else "Some numbers differ."
+
+
+def untouched(trial: Trial) -> str:
+    if not trial.changed:
+        return ""
+    return f"Your function changes its input {trial.changed!r}; the caller still needs it."
+
+
+STAGES = (timed, runs, returns, shape, dtype, finite, values, untouched)

@@ -1,0 +1,103 @@
+"""What the course remembers about its learner: one small JSON file per record.
+
+    progress/stable_softmax.json     predictions/score-spread.json
+
+One file each, because then a write is one atomic rename, two notebooks at once never overwrite
+each other's records, and damage costs one record. The folder is the learner's own: delete a file,
+or all of it, whenever you like. TRANSFORMER_LAB_HOME names another folder.
+"""
+
+import json
+import os
+import re
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+VERSION = 1
+NAME = re.compile("[a-z0-9]+([_-][a-z0-9]+)*")
+
+
+def home() -> Path:
+    """The learner's data folder; it need not exist yet."""
+    chosen = os.environ.get("TRANSFORMER_LAB_HOME")
+    return Path(chosen) if chosen else platformdirs.user_data_path("transformer-lab", False)
+
+
+def load(kind: str, name: str) -> dict[str, Any]:
+    """One record, {} when there is none; a damaged one is set aside with a warning."""
+    return _read(_path(kind, name))
+
+
+def load_all(kind: str) -> dict[str, dict[str, Any]]:
+    """Every record of a kind by name, in the order of the names."""
+    folder = _path(kind, "any").parent
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+
+
+def save(kind: str, name: str, **changes: Any) -> dict[str, Any]:
+    """Change some fields of a record and return all of it.
+
+    A folder that cannot be written to gives a warning: a lesson never stops for its diary.
+    """
+    path = _path(kind, name)
+    record = _read(path) | changes
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, json.dumps({"version": VERSION, **record}, ensure_ascii=False, indent=1))
+    except OSError as error:
+        _tell(f"{path} was not saved: {error}. The lesson goes on without it.")
+    return record
+
+
+def forget(kind: str, name: str) -> None:
+    """Delete one record, if there is one."""
+    _path(kind, name).unlink(missing_ok=True)
+
+
+def _path(kind: str, name: str) -> Path:
+    for what, given in (("kind", kind), ("name", name)):
+        if not isinstance(given, str) or not NAME.fullmatch(given):
+            raise ValueError(f"{what} = {given!r}; expected lower-case words joined by - or _")
+    return home() / kind / f"{name}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or record.pop("version", None) != VERSION:
+            raise ValueError(f"not a record of version {VERSION}")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        _tell(f"{path} could not be read: {error}. The lesson goes on without it.")
+        return {}
+    except ValueError as error:
+        aside = path.with_suffix(".broken")
+        try:
+            path.replace(aside)
+        except OSError:
+            aside = path
+        _tell(f"{path.name} made no sense ({error}). It was set aside as {aside}.")
+        return {}
+    return record
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(".tmp", path.stem, path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _tell(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
