@@ -157,7 +157,7 @@ def tidy(notebook: NotebookNode) -> list[str]:
                     complaints.append(f"cell {number} writes to stderr: {' / '.join(last)}")
                 continue
             data = output.get("data", {})
-            if data.pop(WIDGET, None):
+            if data.pop(WIDGET, None) is not None:
                 output.metadata.pop(WIDGET, None)
                 if not {"text/html", "image/png"} & set(data):
                     if not unchecked:
