@@ -10,7 +10,7 @@ from transformer_lab.claims import ClaimFailed, claim, ledger, read_ledger
 
 ROW = {
     "lesson": '"02"',
-    "sentence": '"The spread is <{value} ({low} to {high}), within {bound}."',
+    "sentence": '"The spread is <{value} ({low} to {high})."',
     "measure": '"standard deviation of 20,000 scores"',
     "bound": "[0.5, 2.0]",
     "source": '"measured here"',
@@ -40,7 +40,7 @@ def test_the_courses_own_ledger_is_valid():
 def test_a_sentence_shows_mean_least_and_greatest_with_the_digits_asked_for(entry):
     entry(digits=2)
     shown = claim("spread", [1.0, 1.5, 1.12])
-    assert repr(shown) == "The spread is <1.2 (1.0 to 1.5), within 0.5 to 2."
+    assert repr(shown) == "The spread is <1.2 (1.0 to 1.5)."
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,16 @@ def test_numbers_are_printed_to_three_digits_and_counts_exactly(entry, value, pr
 
 
 @pytest.mark.parametrize(
-    ("bound", "words"),
-    [("[-inf, 1e-6]", "1e-6"), ("[3, inf]", "3"), ("[0.5, 2]", "0.5 to 2"), ("[1, 1]", "1")],
+    ("bound", "measured", "words"),
+    [
+        ("[-inf, 1e-6]", 0.0, "1e-6"),
+        ("[0, 0.5]", 0.25, "0.5"),
+        ("[3, inf]", 4, "3"),
+        ("[1000, 1000]", 1000, "1,000"),
+    ],
 )
-def test_a_bound_reads_as_its_finite_sides(entry, bound, words):
+def test_a_bound_reads_as_the_side_that_can_fail(entry, bound, measured, words):
     entry(bound=bound, sentence='"{bound}"')
-    measured = {"[-inf, 1e-6]": 0.0, "[3, inf]": 4}.get(bound, 1)
     assert repr(claim("spread", measured)) == words
 
 
@@ -161,6 +165,7 @@ def test_a_missing_key_is_named(key):
         ({"bound": "[2, 1]"}, "bound = "),
         ({"bound": "[nan, 1]"}, "bound = "),
         ({"bound": "[-inf, inf]"}, "at least one finite side"),
+        ({"bound": "[0.5, 1]", "sentence": '"at least {bound}"'}, "on one side"),
         ({"bound": '["a", "b"]'}, "bound = "),
         ({"seeds": "3"}, "seeds = 3; expected a list"),
         ({"seeds": "[0.5]"}, "seeds = "),

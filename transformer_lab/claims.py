@@ -60,6 +60,8 @@ class Entry:
             words.format(**dict.fromkeys(("value", "low", "high", "bound"), ""))
         except (KeyError, IndexError, ValueError):
             self._expect(False, "sentence", "no braces but {value}, {low}, {high} and {bound}")
+        one = "{bound}" not in words or self.one_sided is not None
+        self._expect(one, "bound", "-inf, 0 or inf on one side, since the sentence says {bound}")
         if self.trained:
             self._expect(len(set(seeds)) >= 3, "seeds", "three or more, since trained = true")
             spread = "{value}" not in words or ("{low}" in words and "{high}" in words)
@@ -70,11 +72,13 @@ class Entry:
             value = getattr(self, key)
             raise ValueError(f"claims.toml, [{self.id}]: {key} = {value!r}; expected {expected}")
 
-    def bound_in_words(self) -> str:
-        least, greatest = map(_plain, self.bound)
-        if math.isinf(self.bound[0]) or least == greatest:
+    @property
+    def one_sided(self) -> float | None:
+        """The side of the bound that can fail; None where both can. A least of 0 is a floor."""
+        least, greatest = self.bound
+        if math.isinf(least) or least in (0, greatest):
             return greatest
-        return least if math.isinf(self.bound[1]) else f"{least} to {greatest}"
+        return least if math.isinf(greatest) else None
 
 
 class Claim:
@@ -86,7 +90,7 @@ class Claim:
         mean = low if low == high else math.fsum(values) / len(values)
         numbers = {"value": mean, "low": low, "high": high}
         texts = {name: _rounded(number, entry.digits) for name, number in numbers.items()}
-        self.sentence = entry.sentence.format(**texts, bound=entry.bound_in_words())
+        self.sentence = entry.sentence.format(**texts, bound=_plain(entry.one_sided))
 
     def __repr__(self) -> str:
         return self.sentence
@@ -176,8 +180,10 @@ def _rounded(value: float, digits: int) -> str:
     return f"{mantissa}e{power}"
 
 
-def _plain(side: float) -> str:
-    return f"{side:,}" if isinstance(side, int) else re.sub(r"e([+-])0", r"e\1", f"{side:g}")
+def _plain(side: float | None) -> str:
+    if isinstance(side, int):
+        return f"{side:,}"
+    return "" if side is None else re.sub(r"e([+-])0", r"e\1", f"{side:g}")
 
 
 def _line(text: str, size: str) -> str:
