@@ -1,0 +1,99 @@
+"""What the core costs beside its peers: import, recording switched off, the encoder's forward.
+
+    python benchmarks/core.py
+
+Every figure is a ratio of two things measured in turn, in this run; medians of the rounds.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from transformer_lab.checkpoints import load_pretrained
+from transformer_lab.pretrained import find_pretrained
+
+
+def medians(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple:
+    """Median seconds of each, called in turn."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for call, seconds in zip((first, second), taken, strict=True):
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def python(code: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def imports() -> tuple[float, float]:
+    return medians(python("import transformer_lab.models"), python("import torch"), 9)
+
+
+def recording_off() -> tuple[float, float]:
+    """forward + backward with the recording module imported and used before, and without it."""
+    code = (
+        "import time, torch, statistics; torch.manual_seed(0); torch.set_num_threads(1); {}"
+        "from transformer_lab.models import LanguageModel;"
+        "from transformer_lab.config import ModelConfig;"
+        "from transformer_lab.training import next_token_loss as loss;"
+        "m = LanguageModel(ModelConfig(100, d_model=128, n_layers=4));"
+        "x = torch.randint(0, 100, (12, 65)); t = []\n{}"
+        "for _ in range(60):\n s = time.perf_counter(); loss(m, x).backward();"
+        " t.append(time.perf_counter() - s)\n"
+        "print(statistics.median(t[10:]))"
+    )
+    used = "with record_attention(m): m(x)\n"
+    both = (
+        code.format("from transformer_lab.recording import record_attention;", used),
+        code.format("", ""),
+    )
+    taken: list[list[float]] = [[], []]
+    for _ in range(7):
+        for seconds, source in zip(taken, both, strict=True):
+            out = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True)
+            seconds.append(float(out.stdout))
+    return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def encoder() -> tuple[float, float]:
+    """16 texts × 64 tokens through all-MiniLM-L6-v2: our TextEncoder, transformers' BertModel."""
+    from transformers import BertModel
+
+    ours, _ = load_pretrained("minilm")
+    theirs = BertModel.from_pretrained(find_pretrained("minilm"), attn_implementation="sdpa").eval()
+    ids = torch.randint(1000, 30_000, (16, 64))
+    mask = torch.ones(16, 64, dtype=torch.bool)
+    mask[::2, 50:] = False
+    number_mask = mask.long()
+
+    @torch.no_grad()
+    def run(model: torch.nn.Module, **given: torch.Tensor) -> object:
+        return model(ids, **given)
+
+    with torch.no_grad():
+        apart = (ours(ids, mask) - theirs(ids, number_mask).last_hidden_state)[mask].abs().max()
+    assert apart < 1e-5, apart
+    return medians(
+        lambda: run(ours, mask=mask), lambda: run(theirs, attention_mask=number_mask), 25
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"{'what':44} {'ours ms':>9} {'peer ms':>9} {'ratio':>6}  aim")
+    for name, measure, aim in [
+        ("import transformer_lab.models / import torch", imports, "≤ 1.10"),
+        ("forward+backward, recording imported / not", recording_off, "1.00 ± noise"),
+        ("encoder forward 16 × 64 / transformers SDPA", encoder, "≤ 1.05"),
+    ]:
+        ours, peer = measure()
+        print(f"{name:44} {ours * 1e3:9.1f} {peer * 1e3:9.1f} {ours / peer:6.3f}  {aim}")
