@@ -29,28 +29,32 @@ def home() -> Path:
 
 def load(kind: str, name: str) -> dict[str, Any]:
     """One record, {} when there is none; a damaged one is set aside with a warning."""
-    return _read(_path(kind, name))
+    path = _path(kind, name)
+    try:
+        return _read(path)
+    except OSError as error:
+        _tell(f"{path} could not be read: {error}. The lesson goes on without it.")
+        return {}
 
 
 def load_all(kind: str) -> dict[str, dict[str, Any]]:
     """Every record of a kind by name, in the order of the names."""
-    folder = _path(kind, "any").parent
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    names = sorted(path.stem for path in _path(kind, "any").parent.glob("*.json"))
+    return {name: load(kind, name) for name in names if NAME.fullmatch(name)}
 
 
-def save(kind: str, name: str, **changes: Any) -> dict[str, Any]:
-    """Change some fields of a record and return all of it.
+def save(kind: str, name: str, **changes: Any) -> None:
+    """Change some fields of a record and keep the others.
 
     A folder that cannot be written to gives a warning: a lesson never stops for its diary.
     """
     path = _path(kind, name)
-    record = _read(path) | changes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps({"version": VERSION, **record}, ensure_ascii=False, indent=1))
+        record = {"version": VERSION, **_read(path), **changes}
+        _replace(path, json.dumps(record, ensure_ascii=False, indent=1))
     except OSError as error:
         _tell(f"{path} was not saved: {error}. The lesson goes on without it.")
-    return record
 
 
 def forget(kind: str, name: str) -> None:
@@ -72,15 +76,9 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"not a record of version {VERSION}")
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        _tell(f"{path} could not be read: {error}. The lesson goes on without it.")
-        return {}
     except ValueError as error:
         aside = path.with_suffix(".broken")
-        try:
-            path.replace(aside)
-        except OSError:
-            aside = path
+        path.replace(aside)
         _tell(f"{path.name} made no sense ({error}). It was set aside as {aside}.")
         return {}
     return record
@@ -100,4 +98,4 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _tell(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, stacklevel=3)

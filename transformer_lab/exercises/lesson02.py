@@ -211,9 +211,9 @@ def hardest(table: Tensor) -> Tensor:
 WEIGHTS = Exercise(
     id="attention_weights",
     lesson="02",
-    title="Attention weights",
-    minutes=6,
-    difficulty=1,
+    title="Two products: the weights",
+    minutes=4,
+    difficulty=2,
     prompt="""
 Write `my_weights(query, key, scale)`. A score is the dot product of a query and a key, times
 `scale`. The softmax of one query's scores over all keys gives its weights:
@@ -343,9 +343,9 @@ def qkv_cases() -> list[Case]:
 ATTENTION = Exercise(
     id="attention",
     lesson="02",
-    title="Attention",
-    minutes=5,
-    difficulty=1,
+    title="Two products: the mix",
+    minutes=4,
+    difficulty=2,
     prompt="""
 Write `my_attention(query, key, value, scale)`. The weights are those of the exercise before. Each
 query takes away the average of all values, weighted by its weights:
@@ -475,7 +475,7 @@ LOOKUP = Exercise(
     id="soft_lookup",
     lesson="02",
     title="A soft dictionary",
-    minutes=6,
+    minutes=5,
     difficulty=1,
     prompt="""
 Write `my_lookup(query, keys, values)` for one query: `(d,), (S, d), (S, v) -> (v,)`. Go through the
@@ -615,8 +615,8 @@ def as_scores(scores: Tensor) -> tuple[Tensor, Tensor]:
 CHOOSE = Exercise(
     id="choose_qk",
     lesson="02",
-    title="Choose the query and the keys",
-    minutes=8,
+    title="Now backwards: choose the query and the keys",
+    minutes=6,
     difficulty=2,
     prompt="""
 Now backwards. Write `my_choice(weights)`, which returns a query `(d,)` and keys `(S, d)` such that
@@ -750,9 +750,9 @@ def gap(scores: Tensor) -> float:
 HARD = Exercise(
     id="hard_lookup",
     lesson="02",
-    title="How cold is a dictionary?",
-    minutes=8,
-    difficulty=3,
+    title="How cold?",
+    minutes=6,
+    difficulty=2,
     prompt="""
 Divide the scores by a temperature before the softmax. The colder, the more the best key takes: an
 ordinary dictionary is attention at temperature 0. Write `my_temperature(scores, eps)`: a
@@ -842,4 +842,4 @@ fine, up to 100 times; so one constant cannot do for all scores.""",
 )
 
 
-EXERCISES = (SOFTMAX, LOOKUP, WEIGHTS, ATTENTION, CHOOSE, HARD)
+EXERCISES = (LOOKUP, CHOOSE, WEIGHTS, ATTENTION, SOFTMAX, HARD)

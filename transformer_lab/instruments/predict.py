@@ -176,7 +176,8 @@ class Outcome:
     def _repr_html_(self) -> str:
         drawn = self._list() if self.asked.options else self._scale(float(self.measured))
         question = html.escape(self.asked.question)
-        return f'<div style="{RULE}"><div>{question}</div>{drawn}<b>{html.escape(repr(self))}</b></div>'
+        said = html.escape(repr(self))
+        return f'<div style="{RULE}"><div>{question}</div>{drawn}<b>{said}</b></div>'
 
     def _list(self) -> str:
         rows = []

@@ -4,12 +4,10 @@ import { h, listen, readout } from "./parts.js";
 
 // state: { draft, kept }. What is chosen but not kept is a draft; kept is null until there is one.
 export function reduce(state, event) {
-  if (event.type === "choose") return state.kept === null ? { ...state, draft: event.value } : state;
-  if (event.type === "press" && state.kept !== null) return { draft: state.kept, kept: null };
-  if (event.type === "press" && state.draft !== null) return { ...state, kept: state.draft };
-  if (event.type === "arrive") {
-    return event.value === null ? { ...state, kept: null } : { draft: event.value, kept: event.value };
-  }
+  const { draft, kept } = state;
+  if (event.type === "choose") return kept === null ? { draft: event.value, kept } : state;
+  if (event.type === "press") return { draft, kept: kept === null ? draft : null };
+  if (event.type === "arrive") return { draft: event.value ?? draft, kept: event.value };
   return state;
 }
 
@@ -48,18 +46,13 @@ function radios(options, choose) {
 }
 
 function slider(low, high, step, unit, question, choose) {
-  const range = h("input", { type: "range", min: low, max: high, step: "any", "aria-label": question,
-    oninput: () => choose(tidy(snapped(Number(range.value)), step)), onkeydown: (event) => press(event) });
-  const number = h("output", { class: "tl-number" });
-  const snapped = (x) => Math.min(high, low + Math.round((x - low) / step) * step);
-  const press = (event) => {
-    const turn = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 }[event.key];
-    if (!turn || range.disabled) return;
-    event.preventDefault();
-    choose(tidy(Math.max(low, snapped(Number(range.value) + turn * step)), step));
-  };
+  const range = h("input", { type: "range", min: low, max: high, step, "aria-label": question,
+    oninput: () => choose(tidy(Number(range.value), step)) });
+  const number = h("b", { class: "tl-number" });
   return {
-    elements: [h("div", { class: "tl-row" }, range, number)],
+    elements: [h("div", { class: "tl-row" },
+      h("span", { class: "tl-quiet" }, String(low)), range,
+      h("span", { class: "tl-quiet" }, String(high)), number)],
     show(draft, locked) {
       range.value = draft;
       range.disabled = locked;
@@ -72,14 +65,17 @@ function slider(low, high, step, unit, question, choose) {
 function render({ model, el }) {
   const options = model.get("options"), unit = model.get("unit"), question = model.get("question");
   const [low, high, step] = ["low", "high", "step"].map((name) => model.get(name));
-  const middle = options.length ? null : tidy(low + step * Math.round((high - low) / 2 / step), step);
-  let state = reduce({ draft: middle, kept: null }, { type: "arrive", value: model.get("answer") ?? null });
+  const answer = () => ({ type: "arrive", value: model.get("answer") ?? null });
+  const middle = low + step * Math.round((high - low) / 2 / step);
+  const draft = options.length ? null : tidy(middle, step);
+  let state = reduce({ draft, kept: null }, answer());
 
   const act = (event) => {
-    const before = state.kept;
     state = reduce(state, event);
     show();
-    if (event.type !== "press" || state.kept === before || state.kept === null) return;
+    if (event.type !== "press") return;
+    button.focus(); // what had it may be disabled now
+    if (state.kept === null) return;
     model.set("answer", state.kept);
     model.save_changes();
   };
@@ -101,9 +97,7 @@ function render({ model, el }) {
     h("fieldset", {}, h("legend", {}, question), ...field.elements),
     h("div", { class: "tl-row" }, button, said.element)));
   show();
-  return listen(model, {
-    "change:answer": () => act({ type: "arrive", value: model.get("answer") ?? null }),
-  });
+  return listen(model, { "change:answer": () => act(answer()) });
 }
 
 export default { render };
