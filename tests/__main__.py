@@ -19,7 +19,7 @@ def checks(reports: Path) -> dict[str, list[str]]:
     workers = str(min(4, os.cpu_count() or 1))
     parallel = ["-n", workers, "--dist", "loadfile"]  # cells of one notebook need one worker
     lessons = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("notebooks/*.ipynb"))
-    nbval = ["--nbval", "--nbval-current-env"]
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
     return {
         "ruff check": ["ruff", "check"],
         "ruff format": ["ruff", "format", "--check"],
@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> int:
     rows, codes = [], []
     total = {"passed": 0, "failed": 0, "skipped": 0}
     with tempfile.TemporaryDirectory() as reports:
+        os.environ["TRANSFORMER_LAB_HOME"] = reports  # lessons keep no progress of a test
         for name, command in checks(Path(reports)).items():
             print(f"\n--- {name}", flush=True)
             start = time.monotonic()
