@@ -34,6 +34,8 @@ BUILT = Path(__file__).resolve().parent
 SOURCE = BUILT / "source"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 UNCHECKED = "nbval-ignore-output"
+PRIVATE = "this-machine"  # beside UNCHECKED: the built lesson keeps nothing of the cell's output
+VOLATILE = r"/(?:home|Users|root|tmp|usr|opt)/|[A-Z]:\\|site-packages|\b0x[0-9a-f]{6,}"
 SECONDS = 600  # for one cell
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -142,13 +144,19 @@ def tidy(notebook: NotebookNode) -> list[str]:
     """Drop from the outputs what belongs to this run alone; return what a lesson may not show.
 
     The view of a widget is dropped, since it is empty without its kernel and would hide the static
-    twin. A cell tagged nbval-ignore-output may show progress bars: they are dropped too.
+    twin. A cell tagged nbval-ignore-output may show progress bars: they are dropped too. Of a cell
+    tagged this-machine as well, nothing is kept.
     """
     complaints = []
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code":
             continue
-        unchecked = UNCHECKED in cell.metadata.get("tags", [])
+        tags = cell.metadata.get("tags", [])
+        unchecked = UNCHECKED in tags
+        if PRIVATE in tags:
+            cell.outputs = []
+            if not unchecked:
+                complaints.append(f"cell {number}: the tag {PRIVATE} needs {UNCHECKED} beside it")
         kept = []
         for output in cell.outputs:
             if output.get("name") == "stderr":
@@ -164,6 +172,10 @@ def tidy(notebook: NotebookNode) -> list[str]:
                         text = data.get("text/plain", "")
                         complaints.append(f"cell {number} shows a widget without a picture: {text}")
                     continue
+            texts = [output.get("text", ""), *(t for t in data.values() if isinstance(t, str))]
+            shown = re.sub(r"base64,[\w+/=]+", "", " ".join(texts))
+            if found := re.search(VOLATILE, shown):
+                complaints.append(f"cell {number} shows what differs elsewhere: {found[0]}")
             kept.append(output)
         cell.outputs = kept
     return complaints

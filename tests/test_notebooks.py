@@ -1,6 +1,7 @@
 """The house rules of the lessons, each proven on a bad sample, and the build that makes them."""
 
 import ast
+import copy
 import importlib.util
 import re
 import shutil
@@ -109,13 +110,14 @@ def every_cell_is_executed(lesson):
     return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts {counts}"]
 
 
-def nothing_is_left_of_widgets(lesson):
+def outputs_are_tidy(lesson):
+    """No widget state or view, no warnings, no paths: what the build would drop or refuse."""
     complaints = ["metadata.widgets"] if "widgets" in lesson.metadata else []
-    return complaints + [
-        f"cell {number}: a widget's view"
-        for number, cell in code_cells(lesson)
-        if any("widget" in mimetype for out in cell.outputs for mimetype in out.get("data", {}))
-    ]
+    tidied = copy.deepcopy(lesson)
+    complaints += build.tidy(tidied)
+    if not complaints and tidied != lesson:
+        complaints.append("an output that the build drops")
+    return complaints
 
 
 def plain_python(lesson):
@@ -236,7 +238,7 @@ def tags_are_known(lesson):
 
 RULES = [
     every_cell_is_executed,
-    nothing_is_left_of_widgets,
+    outputs_are_tidy,
     plain_python,
     no_path_hacks_no_downloads_no_own_plots,
     no_training_loops_no_own_instruments,
@@ -357,7 +359,7 @@ def with_widget_state() -> NotebookNode:
 
 
 def with_view() -> NotebookNode:
-    lesson = with_output(text_plain="a")
+    lesson = with_output(text_plain="a", text_html="<p>a</p>")
     lesson.cells[0].outputs[0].data[build.WIDGET] = {"model_id": "0"}
     return lesson
 
@@ -365,8 +367,10 @@ def with_view() -> NotebookNode:
 BAD = [
     (every_cell_is_executed, build.convert(code("1"))),
     (every_cell_is_executed, build.convert(code("1") + prose("a") + code("2"))),
-    (nothing_is_left_of_widgets, with_widget_state()),
-    (nothing_is_left_of_widgets, with_view()),
+    (outputs_are_tidy, with_widget_state()),
+    (outputs_are_tidy, with_view()),
+    (outputs_are_tidy, with_output(text_plain="in /home/ada/course")),
+    (outputs_are_tidy, with_output(text_plain="<object at 0x7f3a90c0>")),
     (plain_python, code("# %pip install torch")),
     (plain_python, code("# !ls")),
     (plain_python, code("1  # NBVAL_SKIP")),
@@ -502,11 +506,11 @@ def built(tmp_path_factory):
 @pytest.fixture
 def folder(built, tmp_path, monkeypatch):
     """A fresh copy of the sample's folder, for build.main()."""
-    copy = tmp_path / "notebooks"
-    shutil.copytree(built[0].parent, copy)
-    monkeypatch.setattr(build, "BUILT", copy)
-    monkeypatch.setattr(build, "SOURCE", copy / "source")
-    return copy
+    fresh = tmp_path / "notebooks"
+    shutil.copytree(built[0].parent, fresh)
+    monkeypatch.setattr(build, "BUILT", fresh)
+    monkeypatch.setattr(build, "SOURCE", fresh / "source")
+    return fresh
 
 
 def main(monkeypatch, *arguments: str) -> int:
@@ -524,7 +528,7 @@ def test_a_second_build_leaves_no_difference(built):
 def test_the_built_sample_keeps_every_rule_about_notebooks(built):
     lesson = read(built[0])
     nbformat.validate(lesson)
-    for rule in (every_cell_is_executed, nothing_is_left_of_widgets, pictures_have_words):
+    for rule in (every_cell_is_executed, outputs_are_tidy, pictures_have_words):
         assert rule(lesson) == []
     assert [cell.metadata.get("tags") for cell in lesson.cells if cell.metadata] == [
         ["q-07"],
@@ -623,6 +627,16 @@ def test_what_would_differ_from_run_to_run_is_refused_or_dropped(output, tags, c
     found = build.tidy(lesson)
     assert len(found) == (complaint is not None)
     assert complaint is None or complaint in found[0]
+    assert lesson.cells[0].outputs == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "complaints"), [([build.UNCHECKED, build.PRIVATE], 0), ([build.PRIVATE], 1)]
+)
+def test_what_tells_of_one_machine_is_not_kept(tags, complaints):
+    lesson = with_output(text_plain="/home/ada has 8 cores")
+    lesson.cells[0].metadata["tags"] = tags
+    assert len(build.tidy(lesson)) == complaints
     assert lesson.cells[0].outputs == []
 
 
