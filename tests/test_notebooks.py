@@ -476,7 +476,7 @@ from IPython.display import display
 from transformer_lab import plots
 
 # %% tags=["q-08"]
-plots.bars([1, 2], ["a", "b"], "b is longer")
+plots.bars(["a", "b"], [1, 2], "b is longer")
 
 # %%
 view = {"model_id": str(id(view)) if "view" in vars() else "0"}

@@ -34,7 +34,7 @@ def ticks(axis):
 KINDS = {
     "heatmap": lambda: plots.heatmap(WEIGHTS, title="Rows sum to one"),
     "lines": lambda: plots.lines(X, [[1, 2, 3]], ["a"], "It grows"),
-    "bars": lambda: plots.bars([1, 2], ["a", "b"], "b is longer"),
+    "bars": lambda: plots.bars(["a", "b"], [1, 2], "b is longer"),
     "scatter_fit": lambda: plots.scatter_fit(X, X, {"a": (X, X)}, "It fits"),
     "loss_curve": lambda: plots.loss_curve(X, [3, 2, 1], {"bigram": 2.5}, "It learns"),
 }
@@ -93,6 +93,12 @@ def test_tokens_are_drawn_as_text_with_visible_spaces_and_never_as_markup():
     assert picture.png()
 
 
+def test_a_sentence_as_a_label_keeps_its_spaces_and_is_cut_where_it_is_long():
+    rows = ["a sentence", "word " * 20, "x" * 20]
+    drawn = ticks(plots.heatmap(WEIGHTS, rows).figure.axes[0].yaxis)
+    assert drawn == ["a sentence", "word " * 7 + "…", "x" * 13 + "…"]
+
+
 def test_the_first_row_of_a_heatmap_is_on_top():
     bottom, top = plots.heatmap(WEIGHTS).figure.axes[0].get_ylim()
     assert top < bottom
@@ -139,7 +145,7 @@ def test_log_names_the_logarithmic_axes(log):
 
 
 def test_bars_have_the_lengths_the_names_and_the_numbers_given():
-    picture = plots.bars([0.5, 124_439_808], ["one", "two"])
+    picture = plots.bars(["one", "two"], [0.5, 124_439_808])
     ax = picture.figure.axes[0]
     assert [bar.get_width() for bar in ax.patches] == [0.5, 124_439_808]
     assert ticks(ax.yaxis) == ["one", "two"]
@@ -148,7 +154,7 @@ def test_bars_have_the_lengths_the_names_and_the_numbers_given():
 
 
 def test_bars_show_the_interval():
-    ax = plots.bars([1, 2], ["a", "b"], low=[0.5, 1], high=[1, 4]).figure.axes[0]
+    ax = plots.bars(["a", "b"], [1, 2], low=[0.5, 1], high=[1, 4]).figure.axes[0]
     ends = [list(map(tuple, path)) for path in ax.collections[0].get_segments()]
     assert ends == [[(0.5, 0), (1, 0)], [(1, 1), (4, 1)]]
 
@@ -217,7 +223,7 @@ def test_markup_in_a_title_or_a_token_is_escaped_in_html():
 
 
 def test_given_alt_text_replaces_the_one_made_from_the_numbers():
-    assert repr(plots.bars([1], ["a"], "Is it one?", alt="It is.")) == "Is it one? It is."
+    assert repr(plots.bars(["a"], [1], "Is it one?", alt="It is.")) == "Is it one? It is."
 
 
 def test_tensors_that_need_a_gradient_and_half_precision_are_drawn():
@@ -242,9 +248,9 @@ def test_tensors_that_need_a_gradient_and_half_precision_are_drawn():
         (lambda: plots.lines(X, [X], ["a"], log="y", guide=1), "guide = 1"),
         (lambda: plots.lines(X, [[1, 0, 1]], ["a"], log="y"), r"ys\[0\] holds 0; a log axis"),
         (lambda: plots.lines([0, 1], [[1, 1]], ["a"], log="x"), "x holds 0; a log axis"),
-        (lambda: plots.bars([1], ["a", "b"]), "names has 2 entries"),
-        (lambda: plots.bars([1], ["a"], low=[0]), "low and high come together"),
-        (lambda: plots.bars([1], ["a"], low=[2], high=[3]), "low <= values <= high"),
+        (lambda: plots.bars(["a", "b"], [1]), "names has 2 labels; expected 1"),
+        (lambda: plots.bars(["a"], [1], low=[0]), "low and high come together"),
+        (lambda: plots.bars(["a"], [1], low=[2], high=[3]), "low <= values <= high"),
         (lambda: plots.scatter_fit(X, [1], {}), "y has 1 entries"),
         (lambda: plots.scatter_fit(X, X, {"a": (X, [1])}), r"curves\['a'\] y has 1"),
         (lambda: plots.loss_curve(X, ["a", "b", "c"]), "losses holds what is not a number"),

@@ -203,8 +203,8 @@ def lines(
 
 
 def bars(
-    values: Any,
     names: Sequence[str],
+    values: Any,
     title: str | None = None,
     xlabel: str = "",
     *,
@@ -215,7 +215,7 @@ def bars(
 ) -> Picture:
     """Horizontal bars, each with its name and its number; `low` and `high` are intervals."""
     lengths = _numbers("values", values, 1)
-    _same("names", names, lengths)
+    names = _labels("names", names, len(lengths))
     if (low is None) != (high is None):
         raise ValueError("low and high come together; one of them is missing")
     spread = None
@@ -359,13 +359,19 @@ def _same(name: str, given: Sequence[Any] | Numbers, like: Sequence[Any] | Numbe
 
 
 def _labels(name: str, given: Sequence[str] | None, size: int) -> list[str]:
-    """Tokens as they are drawn: spaces and newlines visible, long ones cut."""
+    """Labels as they are drawn: a token with visible spaces, a sentence as it is, long ones cut."""
     if given is None:
         return [str(i) for i in range(size)]
     if len(given) != size:
         raise ValueError(f"{name} has {len(given)} labels; expected {size}")
-    plain = [str(text).replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥") for text in given]
-    return [text if len(text) <= 14 else text[:13] + "…" for text in plain]
+    shown = []
+    for text in map(str, given):
+        sentence = " " in text.strip()
+        text = text.strip() if sentence else text.replace(" ", "␣")
+        text = text.replace("\n", "↵").replace("\t", "⇥")
+        longest = 36 if sentence else 14
+        shown.append(text if len(text) <= longest else text[: longest - 1] + "…")
+    return shown
 
 
 @cache
