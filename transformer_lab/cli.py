@@ -55,8 +55,8 @@ def fill(course: Path, mine: Path) -> list[str]:
         raise FileNotFoundError(f"there are no lessons (*.ipynb) in {course}")
     mine.mkdir(exist_ok=True)
     try:
-        laid = json.loads((mine / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        laid = dict(json.loads((mine / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         laid = {}  # then every file that differs counts as the learner's
     news = []
     for lesson in lessons:
