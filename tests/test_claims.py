@@ -133,10 +133,10 @@ def test_a_trained_claim_wants_one_value_per_seed(entry):
 
 
 def test_html_is_escaped_themed_and_names_the_belief_it_corrects(entry):
-    entry(corrects='"it stays at <1>"')
+    entry(corrects='"it stays at <1>."')
     shown = claim("spread", 1.0)._repr_html_()
     assert "is &lt;1.00" in shown
-    assert "You may have read: it stays at &lt;1&gt;" in shown
+    assert "You may have read: it stays at &lt;1&gt;. Not so here." in shown
     assert "var(--jp-content-font-color1" in shown
     assert "seed" not in shown
 

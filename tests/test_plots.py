@@ -144,13 +144,26 @@ def test_log_names_the_logarithmic_axes(log):
     assert (ax.get_xscale() == "log", ax.get_yscale() == "log") == ("x" in log, "y" in log)
 
 
-def test_bars_have_the_lengths_the_names_and_the_numbers_given():
-    picture = plots.bars(["one", "two"], [0.5, 124_439_808])
-    ax = picture.figure.axes[0]
-    assert [bar.get_width() for bar in ax.patches] == [0.5, 124_439_808]
+def test_bars_have_the_lengths_and_the_names_given_from_the_top_down():
+    ax = plots.bars(["one", "two"], [0.5, 2]).figure.axes[0]
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 2]
     assert ticks(ax.yaxis) == ["one", "two"]
-    assert list(texts(picture)) == ["0.5", "124,439,808"]
     assert ax.yaxis_inverted()
+
+
+@pytest.mark.parametrize(
+    ("values", "printed"),
+    [
+        ([0.3514, 0.11, -0.0558], ["0.351", "0.110", "-0.056"]),
+        ([124_439_808, 7], ["124,439,808", "7"]),
+        ([0.25, 7e-18], ["0.25", "7e-18"]),
+        ([1234.5, 0.0], ["1,234", "0"]),
+        ([0.0], ["0"]),
+    ],
+)
+def test_the_numbers_at_bars_have_the_same_decimals_and_none_reads_as_zero(values, printed):
+    names = [f"b{i}" for i in range(len(values))]
+    assert list(texts(plots.bars(names, values))) == printed
 
 
 def test_bars_show_the_interval():

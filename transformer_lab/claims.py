@@ -102,7 +102,7 @@ class Claim:
             note += f" · seed{'s' * (len(entry.seeds) > 1)} {', '.join(map(str, entry.seeds))}"
         lines = [_line(note, "0.85em"), _line(self.sentence, "1em")]
         if entry.corrects:
-            lines.append(_line(f"You may have read: {entry.corrects}", "0.85em"))
+            lines.append(_line(f"You may have read: {entry.corrects} Not so here.", "0.85em"))
         return f'<div style="{STYLE}">{"".join(lines)}</div>'
 
 

@@ -225,13 +225,13 @@ def bars(
         if spread.min() < 0:
             raise ValueError("low <= values <= high does not hold for every bar")
     places = np.arange(len(lengths))
-    with _axes(title, 1.1 + 0.38 * len(lengths)) as ax:
+    with _axes(title, 1 + 0.34 * len(lengths)) as ax:
         shades = [colors[i % len(colors)] for i in range(len(lengths))]
         ax.barh(places, lengths, 0.68, color=shades, xerr=spread, ecolor="#222222", capsize=3)
         ends = lengths if spread is None else lengths + np.sign(lengths).clip(0) * spread[1]
-        for place, value, end in zip(places, lengths, ends, strict=True):
+        for place, text, end in zip(places, _alike(lengths), ends, strict=True):
             spot = {"xy": (max(end, 0), place), "xytext": (5, 0), "textcoords": "offset points"}
-            ax.annotate(_short(value, 3), **spot, va="center")
+            ax.annotate(text, **spot, va="center")
         ax.set_yticks(places, [_drawable(name) for name in names], fontsize=10)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False, axis="y")
@@ -400,6 +400,16 @@ def _short(value: float, digits: int = 2) -> str:
     if value == round(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}".replace("e-0", "e-")
+
+
+def _alike(values: Numbers) -> list[str]:
+    """Numbers with the same decimals, three digits for the largest, where none then reads as 0."""
+    largest = np.abs(values).max()
+    decimals = int(np.clip(2 - math.floor(math.log10(largest)), 0, 9)) if largest else 0
+    tiny = np.any((np.abs(values) < 0.5 * 10.0**-decimals) & (values != 0))
+    if tiny or np.all(values == np.round(values)):
+        return [_short(value, 3) for value in values]
+    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def _of(label: str) -> str:
