@@ -100,8 +100,8 @@ def open_course(mine: Path, arguments: list[str]) -> int:
     options = [
         f"--ServerApp.root_dir={mine}",
         f"--LabApp.default_url=/lab/tree/{first}",
-        "--ServerApp.log_level=WARN",
-        "--LabApp.log_level=WARN",
+        "--ServerApp.log_level=ERROR",  # so that the address stays in sight
+        "--LabApp.log_level=ERROR",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the token still guards it
         options.append("--allow-root")
