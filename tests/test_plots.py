@@ -239,6 +239,12 @@ def test_given_alt_text_replaces_the_one_made_from_the_numbers():
     assert repr(plots.bars(["a"], [1], "Is it one?", alt="It is.")) == "Is it one? It is."
 
 
+def test_the_words_made_from_the_numbers_quote_them_in_short():
+    picture = plots.lines([0, 100], [[1.0, 1234.5], [0.5, 7e-18]], ["up", "down"], ylabel="loss")
+    story = "up goes from 1 to 1,234; down goes from 0.5 to 7e-18."
+    assert repr(picture) == f"Curves of loss (0 to 100): {story}"
+
+
 def test_tensors_that_need_a_gradient_and_half_precision_are_drawn():
     weights = WEIGHTS.to(torch.bfloat16).requires_grad_()
     assert drawn_cells(plots.heatmap(weights)).tolist() == WEIGHTS.tolist()

@@ -397,7 +397,7 @@ def _ink(color: str) -> str:
 
 
 def _short(value: float, digits: int = 2) -> str:
-    if value == round(value) and abs(value) < 1e15:
+    if abs(value) < 1e15 and (value == round(value) or abs(value) >= 100):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}".replace("e-0", "e-")
 
