@@ -38,8 +38,8 @@ _ = torch.manual_seed(0)
 # ## Is everything in place?
 # The next cell looks at your machine. A line that is not in order says how to mend it. You can go on all the same: only the lines about the model matter here.
 
-# %% tags=["nbval-ignore-output"]
-from transformer_lab.cli import doctor
+# %% tags=["nbval-ignore-output", "this-machine"]
+from transformer_lab.doctor import doctor
 
 doctor()
 
