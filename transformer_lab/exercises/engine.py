@@ -7,7 +7,7 @@ name from the exercise's known mistakes (equal results on every input), else fro
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,38 +26,34 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
     if problem := _signature(exercise, answer):
         return _wrong(exercise, "signature", problem)
     with isolated() as printed:
-        trials = _run(exercise, answer)
+        done = list(trials(exercise, answer))
     with isolated():
-        verdict = _judge(exercise, answer, trials)
+        verdict = _judge(exercise, answer, done)
     return replace(verdict, printed=printed.text)
 
 
-def results(exercise: Exercise, function: Callable[..., Any]) -> list[Tensor | Failure]:
-    """What a function of ours gives for each case, as the learner's results are kept."""
+def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
+    """The learner's function on one case after another, up to one that never ends."""
     deadline = time.monotonic() + stages.SECONDS
-    outputs = [(case, call(function, case.inputs, deadline)) for case in exercise.cases()]
-    return [_observed(exercise, case, output) for case, output in outputs]
-
-
-def _run(exercise: Exercise, answer: Callable[..., Any]) -> list[Trial]:
-    right = results(exercise, exercise.reference)
-    deadline = time.monotonic() + stages.SECONDS
-    trials: list[Trial] = []
-    # Two sets of equal inputs: one for the learner, one to tell whether the first was changed.
-    for case, used, expected in zip(exercise.cases(), exercise.cases(), right, strict=True):
+    # Equal inputs: for the learner, for the reference, and to tell whether the first were changed.
+    for case, mine, ours in zip(*(exercise.cases() for _ in range(3)), strict=True):
+        expected = _run(exercise, exercise.reference, case, ours, deadline)
         assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
-        got = _observed(exercise, case, call(answer, used.inputs, deadline))
-        trials.append(Trial(exercise, case, expected, got, _changed(exercise, case, used)))
+        got = _run(exercise, answer, case, mine, deadline)
+        yield Trial(exercise, case, expected, got, _changed(exercise, case, mine))
         if isinstance(got, Failure) and got.kind in ("time", "stub"):
-            break
-    return trials
+            return
 
 
-def _observed(exercise: Exercise, case: Case, output: Any) -> Tensor | Failure:
+def _run(
+    exercise: Exercise, function: Callable[..., Any], fresh: Case, used: Case, deadline: float
+) -> Tensor | Failure:
+    """What `function` makes of the inputs used, as the tensor that is compared."""
+    output = call(function, used.inputs, deadline)
     if isinstance(output, Failure):
         return output
     try:
-        return exercise.observe(case.inputs, output)
+        return exercise.observe(fresh.inputs, output)
     except Unfit as unfit:
         return Failure("unfit", str(unfit))
 
@@ -87,17 +83,17 @@ def _signature(exercise: Exercise, answer: Any) -> str:
     return ""
 
 
-def _judge(exercise: Exercise, answer: Any, trials: list[Trial]) -> Verdict:
-    if any(isinstance(trial.got, Failure) and trial.got.kind == "stub" for trial in trials):
+def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
+    if any(isinstance(trial.got, Failure) and trial.got.kind == "stub" for trial in done):
         todo = f'Write it, then run this cell again. hint("{exercise.id}") gives a hint.'
         return _wrong(exercise, "stub", todo)
     for stage in STAGES:
-        found = [(trial, said) for trial in trials if (said := stage(trial))]
+        found = [(trial, said) for trial in done if (said := stage(trial))]
         if not found:
             continue
         trial, message = min(found, key=lambda pair: show.size(pair[0].case))
-        lines = _evidence(trial, stage, len(trials) - len(found), len(trials))
-        known = None if stage in (stages.timed, stages.untouched) else recognise(exercise, trials)
+        lines = _evidence(trial, stage, len(done) - len(found), len(done))
+        known = None if stage in (stages.timed, stages.untouched) else recognise(exercise, done)
         if known:
             # What the stage found is still worth a line: an error's text, a judge's reason.
             if stage not in (stages.shape, stages.values) or exercise.judge is not None:
@@ -110,13 +106,15 @@ def _judge(exercise: Exercise, answer: Any, trials: list[Trial]) -> Verdict:
             named = diagnose.values([_pair(trial) for trial, _ in found])
             name, message = named or (name, message)
         return _wrong(exercise, name, message, show.table(lines))
-    return Verdict(exercise.title, True, f"Works on all {len(trials)} inputs.", working=answer)
+    return Verdict(exercise.title, True, f"Works on all {len(done)} inputs.", working=answer)
 
 
-def recognise(exercise: Exercise, trials: list[Trial]) -> Mistake | None:
+def recognise(exercise: Exercise, done: list[Trial]) -> Mistake | None:
     """The known mistake whose results equal the learner's on every input, if there is one."""
     for mistake in exercise.mistakes:
-        pairs = list(zip(trials, results(exercise, mistake.code), strict=False))
+        deadline = time.monotonic() + stages.SECONDS
+        results = [_run(exercise, mistake.code, case, case, deadline) for case in exercise.cases()]
+        pairs = list(zip(done, results, strict=False))
         if not all(trial.equals(trial.got, result) for trial, result in pairs):
             continue
         # An error of the same type may have another cause. So a wrong number, or the error's own

@@ -31,7 +31,7 @@ def stable_softmax(scores: Tensor, dim: int = -1) -> Tensor:
 
 
 def softmax_cases() -> list[Case]:
-    apart = torch.tensor([[5000.0, 5001.0], [-5000.0, -5002.0]])
+    apart = torch.tensor([[5000.0, 5001.0], [-5000.0, -5002.0], [0.0, 1.0]])
     large = torch.tensor([[10000.0, 9999.0, 9998.0], [0.0, 10000.0, 2.0]])
     forbidden = torch.tensor([[0.5, -math.inf, 1.0], [-math.inf, -math.inf, 3.0]])
     return [
@@ -40,6 +40,7 @@ def softmax_cases() -> list[Case]:
         Case("two rows", (numbers(1, 2, 3), -1)),
         Case("as many rows as columns", (numbers(2, 3, 3),)),
         Case("dim=0", (numbers(3, 3, 3) * 2, 0)),
+        Case("a batch, dim=0", (numbers(4, 2, 3, 4), 0)),
         Case("a batch, dim=1", (numbers(4, 2, 3, 4), 1)),
         Case("one row from 0 to 120", (torch.tensor([0.0, 100.0, 120.0]),)),
         # A score of 10,000 in float32 is good to 0.001, and so are logarithms on the way.
@@ -636,7 +637,7 @@ weight is 0.""",
         ),
         Mistake(
             "weights-as-scores",
-            as_scores,
+            lambda weights: as_scores(weights),
             "Your scores are the weights themselves. Softmax takes exp of a score: which score "
             "becomes 0.7 by exp?",
         ),
@@ -708,8 +709,8 @@ def as_temperature(inputs: tuple[Any, ...], output: Any) -> Tensor:
     if isinstance(output, Tensor) and output.numel() == 1 and not output.is_complex():
         output = output.item()
     if isinstance(output, bool) or not isinstance(output, (int, float)):
-        return as_tensor(inputs, output).double()
-    return torch.tensor(float(output), dtype=torch.float64)
+        return as_tensor(inputs, output)
+    return torch.tensor(float(output))
 
 
 def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
@@ -761,6 +762,7 @@ fine, up to 100 times; so one constant cannot do for all scores.""",
     reference=hard_lookup,
     cases=temperature_cases,
     observe=as_temperature,
+    atol=0.0,  # temperatures differ by their ratio
     judge=temperature_works,
     mistakes=(
         Mistake(
