@@ -131,9 +131,7 @@ def lookup_by_einsum(query, keys, values):
 
 @right("soft_lookup")
 def lookup_in_a_loop(query, keys, values):
-    scores = [(query * key).sum() for key in keys]
-    biggest = max(scores)
-    powers = [(score - biggest).exp() for score in scores]
+    powers = [(query * key).sum().exp() for key in keys]
     total = sum(powers)
     answer = 0
     for power, value in zip(powers, values, strict=True):
@@ -162,12 +160,6 @@ def lookup_with_powers(query, keys, values):
     for key, value in zip(keys, values, strict=True):
         answer += torch.exp(query @ key) * value
     return answer
-
-
-@wrong("soft_lookup", "overflow")
-def lookup_in_a_loop_that_overflows(query, keys, values):
-    powers = [(query @ key).exp() for key in keys]
-    return sum(p * v for p, v in zip(powers, values, strict=True)) / sum(powers)
 
 
 @wrong("soft_lookup", "raw-scores")

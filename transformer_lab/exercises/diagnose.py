@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Pair(NamedTuple):
-    """Expected and got for one case, of equal shape, and the width d of its first input."""
+    """Expected and got of one shape, with at least one axis; d is the width of the first input."""
 
     expected: Tensor
     got: Tensor
@@ -80,16 +80,8 @@ _MOVES: tuple[tuple[str, Callable[[Tensor], Tensor], str], ...] = (
     ("shifted", lambda t: t.roll(1, -1), "Right, but shifted by one place along the row."),
     ("shifted", lambda t: t.roll(-1, -1), "Right, but shifted by one place along the row."),
     ("reversed", lambda t: t.flip(-1), "Right, but every row stands in reverse order."),
-    (
-        "shifted-rows",
-        lambda t: t.roll(1, -2) if t.dim() > 1 else t,
-        "Right, but shifted by one row.",
-    ),
-    (
-        "shifted-rows",
-        lambda t: t.roll(-1, -2) if t.dim() > 1 else t,
-        "Right, but shifted by one row.",
-    ),
+    ("shifted-rows", lambda t: t.roll(1, -min(2, t.dim())), "Right, but shifted by one row."),
+    ("shifted-rows", lambda t: t.roll(-1, -min(2, t.dim())), "Right, but shifted by one row."),
 )
 
 

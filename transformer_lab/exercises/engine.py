@@ -144,7 +144,8 @@ def _evidence(
 def _pair(trial: Trial) -> diagnose.Pair:
     widths = [x.shape[-1] for x in trial.case.inputs if isinstance(x, Tensor) and x.dim()]
     tolerance = trial.exercise.tolerance(trial.case, trial.expected)
-    return diagnose.Pair(trial.expected, trial.value, (widths or [1])[0], *tolerance)
+    expected, got = torch.atleast_1d(trial.expected), torch.atleast_1d(trial.value)
+    return diagnose.Pair(expected, got, (widths or [1])[0], *tolerance)
 
 
 def _wrong(exercise: Exercise, mistake: str, message: str, evidence: str = "") -> Verdict:
