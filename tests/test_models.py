@@ -49,8 +49,8 @@ def test_an_encoder_decoder_equals_torchs(norm: str) -> None:
     source, target = torch.randint(1, 30, (3, 9)), tokens(3, 5)
     source[1, 4:] = 0
     states = theirs(
-        ours.source_embedding(source),
-        ours.target_embedding(target),
+        ours.source_embedding(source)[0],
+        ours.target_embedding(target)[0],
         tgt_mask=nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64),
         src_key_padding_mask=source == 0,
         memory_key_padding_mask=source == 0,
@@ -68,8 +68,8 @@ def test_the_future_cannot_leak_into_the_past(norm: str, kind: str) -> None:
     embedding = model.embedding if kind == "language" else model.target_embedding
     vectors: list[Tensor] = []
 
-    def keep(_module: nn.Module, _args: tuple, out: Tensor) -> None:
-        vectors.append(out.requires_grad_())
+    def keep(_module: nn.Module, _args: tuple, out: tuple) -> None:
+        vectors.append(out[0].requires_grad_())
 
     embedding.register_forward_hook(keep)
     logits = (

@@ -38,7 +38,7 @@ def test_the_recorded_weights_rebuild_the_output(model: TextEncoder) -> None:
     with record_attention(model) as weights:
         model(ids)
     handle.remove()
-    _, _, value = attention.heads(seen["x"])
+    _, value = attention.keys_values(seen["x"])
     mixed = weights["layers.0.attention"] @ value
     rebuilt = attention.output(mixed.transpose(1, 2).flatten(2))
     torch.testing.assert_close(rebuilt, seen["y"], rtol=0, atol=1e-6)

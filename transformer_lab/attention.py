@@ -10,18 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer_lab.cache import KeyValueCache
+from transformer_lab.masks import causal_mask, combine
+from transformer_lab.positions import NOWHERE, Places, rotate
+
 
 def attention_weights(
-    query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Softmax of scaled dot products: (..., T, d), (..., S, d) -> (..., T, S).
 
-    Each row sums to 1, or to 0 when its mask allows nothing. scale is 1/√d unless given.
-    Vaswani et al. 2017, section 3.2.1. Raises ValueError when shapes do not fit.
+    Each row sums to 1, or to 0 when its mask allows nothing. scale is 1/√d unless given; bias
+    (T, S) or (H, T, S) is added to the scores. Vaswani et al. 2017, section 3.2.1.
+    Raises ValueError when shapes do not fit, TypeError for a mask that is not boolean.
     """
     _check(query, key, key, mask)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.transpose(-2, -1) * scale
+    if bias is not None:
+        scores = scores + bias
     if mask is None:
         return scores.softmax(-1)
     # The lowest finite number, not -inf: a row with nothing allowed would be NaN, and so would its
@@ -36,16 +47,27 @@ def attention(
     value: Tensor,
     mask: Tensor | None = None,
     scale: float | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
     dropout: float = 0.0,
 ) -> Tensor:
     """The values, mixed by the weights: (..., T, d), (..., S, d), (..., S, v) -> (..., T, v).
 
-    The same as attention_weights(query, key, mask, scale) @ value, in one fused kernel that never
-    stores the (T, S) table. dropout is the share of weights dropped, for training.
+    The same as attention_weights(query, key, mask, scale, bias) @ value, in one fused kernel that
+    never stores the (T, S) table. causal=True adds the causal mask, without building it where the
+    kernel can do without. dropout is the share of weights dropped, for training.
     """
     _check(query, key, value, mask)
+    T, S = query.shape[-2], key.shape[-2]
+    # The kernel's own causal flag counts from the first key: right only when T = S.
+    in_kernel = causal and mask is None and bias is None and T == S
+    if causal and not in_kernel and T > 1:
+        mask = combine(causal_mask(T, S, query.device), mask)
+    if bias is not None:
+        bias = bias.to(query.dtype)
+        mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
+        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=in_kernel, scale=scale
     )
 
 
@@ -78,27 +100,64 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(d_model, d_model, bias)
 
     def forward(
-        self, states: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+        self,
+        states: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        places: Places = NOWHERE,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """states (B, T, D) look at context (B, S, D), at themselves when it is None -> (B, T, D).
 
-        mask is bool, (T, S), (B, 1 or T, S) or (B, 1 or H, T, S); True = may look.
+        mask is bool, (T, S), (B, 1 or T, S) or (B, 1 or H, T, S); True = may look. With a cache,
+        self-attention also looks at what the cache holds, and cross-attention computes its keys
+        and values only once.
         """
-        query, key, value = self.heads(states, context)
-        dropout = self.dropout if self.training else 0.0
-        mixed = attention(query, key, value, mask=per_head(mask), dropout=dropout)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        query = self.queries(states, places)
+        if cache is not None and context is not None and cache.length:
+            key, value = cache.held()
+        else:
+            key, value = self.keys_values(states if context is None else context, places)
+            if cache is not None:
+                key, value = cache.extend(key, value)
+        mixed = attention(
+            query,
+            self.shared(key),
+            self.shared(value),
+            per_head(mask),
+            bias=places.bias,
+            causal=causal,
+            dropout=self.dropout if self.training else 0.0,
+        )
+        B, _, T, _ = mixed.shape
+        return self.output(mixed.transpose(1, 2).reshape(B, T, -1))
 
-    def heads(self, states: Tensor, context: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Queries (B, H, T, d), keys and values (B, H, S, d), as forward mixes them."""
-        context = states if context is None else context
-        query = self.query(states).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-        key = self.key(context).unflatten(-1, (self.n_kv_heads, -1)).transpose(1, 2)
-        value = self.value(context).unflatten(-1, (self.n_kv_heads, -1)).transpose(1, 2)
-        if self.n_kv_heads < self.n_heads:
-            shared = self.n_heads // self.n_kv_heads
-            key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
-        return query, key, value
+    def queries(self, states: Tensor, places: Places = NOWHERE) -> Tensor:
+        """(B, T, D) -> (B, H, T, d), rotated where places says so."""
+        if states.dim() != 3 or states.shape[-1] != self.query.in_features:
+            raise ValueError(
+                f"states must have shape (B, T, {self.query.in_features}), got "
+                f"{tuple(states.shape)}"
+            )
+        query = self._split(self.query(states))
+        return query if places.rotation is None else rotate(query, *places.rotation)
+
+    def keys_values(self, context: Tensor, places: Places = NOWHERE) -> tuple[Tensor, Tensor]:
+        """(B, S, D) -> keys and values, (B, K, S, d) each, the keys rotated like queries."""
+        key, value = self._split(self.key(context)), self._split(self.value(context))
+        return (key if places.rotation is None else rotate(key, *places.rotation)), value
+
+    def shared(self, heads: Tensor) -> Tensor:
+        """Each key/value head once for every query head that it serves: (B, K, …) -> (B, H, …)."""
+        if self.n_kv_heads == self.n_heads:
+            return heads
+        return heads.repeat_interleave(self.n_heads // self.n_kv_heads, 1)
+
+    def _split(self, flat: Tensor) -> Tensor:
+        """(B, T, heads · d) -> (B, heads, T, d)."""
+        B, T, _ = flat.shape
+        return flat.view(B, T, -1, self.d_head).transpose(1, 2)
 
 
 def per_head(mask: Tensor | None) -> Tensor | None:

@@ -6,11 +6,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab.attention import MultiHeadAttention
+from transformer_lab.cache import KeyValueCache
 from transformer_lab.config import ModelConfig
+from transformer_lab.positions import NOWHERE, Places
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Each vector at mean 0 and variance 1, then scaled and shifted: (..., D), (D,), (D,).
+
+    Over the last axis only, with the variance of the whole (divided by D) and eps inside the root.
+    Ba et al. 2016. nn.LayerNorm computes the same in one kernel; the models use that.
+    """
+    centred = x - x.mean(-1, keepdim=True)
+    normed = centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt() * weight
+    return normed if bias is None else normed + bias
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
+    """Each vector divided by its root mean square, then scaled: (..., D), (D,) -> (..., D).
+
+    Zhang and Sennrich 2019. nn.RMSNorm computes the same; the models use that.
+    """
+    return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019), over the last axis, D."""
+    """The norm that config.norm_kind names, over the last axis, D."""
     if config.norm_kind == "rms":
         return nn.RMSNorm(config.d_model, config.norm_eps)
     return nn.LayerNorm(config.d_model, config.norm_eps, bias=config.bias)
@@ -48,7 +69,8 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """Self-attention, then feed-forward, each added to what came in: (B, T, D) -> (B, T, D).
 
-    norm="pre": x + f(norm(x)); norm="post": norm(x + f(x)).
+    norm="pre": x + f(norm(x)); norm="post": norm(x + f(x)). With causal=True it is a layer of a
+    decoder-only model.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -59,20 +81,31 @@ class EncoderLayer(nn.Module):
         self.attention_norm, self.feed_forward_norm = make_norm(config), make_norm(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """states (B, T, D), mask as in MultiHeadAttention -> (B, T, D)."""
-        attend = self.attention
-        states = self._add(states, self.attention_norm, lambda x: attend(x, mask=mask))
-        return self._add(states, self.feed_forward_norm, self.feed_forward)
+    def forward(
+        self,
+        states: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        places: Places = NOWHERE,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """states (B, T, D), the rest as in MultiHeadAttention -> (B, T, D)."""
+        x = self._before(self.attention_norm, states)
+        x = self.attention(x, mask=mask, causal=causal, places=places, cache=cache)
+        states = self._after(self.attention_norm, states, x)
+        x = self.feed_forward(self._before(self.feed_forward_norm, states))
+        return self._after(self.feed_forward_norm, states, x)
 
-    def _add(self, states: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.pre:
-            return states + self.dropout(sublayer(norm(states)))
-        return norm(states + self.dropout(sublayer(states)))
+    def _before(self, norm: nn.Module, states: Tensor) -> Tensor:
+        return norm(states) if self.pre else states
+
+    def _after(self, norm: nn.Module, states: Tensor, change: Tensor) -> Tensor:
+        states = states + self.dropout(change)
+        return states if self.pre else norm(states)
 
 
 class DecoderLayer(EncoderLayer):
-    """An encoder layer with cross-attention to a source between its two parts."""
+    """A causal layer with cross-attention to a source between its two parts."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -85,14 +118,22 @@ class DecoderLayer(EncoderLayer):
         source: Tensor,
         mask: Tensor | None = None,
         source_mask: Tensor | None = None,
+        places: Places = NOWHERE,
+        cache: tuple[KeyValueCache, KeyValueCache] | None = None,
     ) -> Tensor:
-        """states (B, T, D) look at themselves and at source (B, S, D) -> (B, T, D)."""
-        attend, cross = self.attention, self.cross_attention
-        states = self._add(states, self.attention_norm, lambda x: attend(x, mask=mask))
-        states = self._add(
-            states, self.cross_attention_norm, lambda x: cross(x, source, mask=source_mask)
-        )
-        return self._add(states, self.feed_forward_norm, self.feed_forward)
+        """states (B, T, D) look back at themselves and at source (B, S, D) -> (B, T, D).
+
+        cache holds what its own positions and what the source gave, in this order.
+        """
+        own, other = (None, None) if cache is None else cache
+        x = self._before(self.attention_norm, states)
+        x = self.attention(x, mask=mask, causal=True, places=places, cache=own)
+        states = self._after(self.attention_norm, states, x)
+        x = self._before(self.cross_attention_norm, states)
+        x = self.cross_attention(x, source, mask=source_mask, cache=other)
+        states = self._after(self.cross_attention_norm, states, x)
+        x = self.feed_forward(self._before(self.feed_forward_norm, states))
+        return self._after(self.feed_forward_norm, states, x)
 
 
 def _attention(config: ModelConfig) -> MultiHeadAttention:

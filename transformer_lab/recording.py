@@ -7,6 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from transformer_lab.attention import MultiHeadAttention, attention_weights, per_head
+from transformer_lab.cache import KeyValueCache
+from transformer_lab.masks import causal_mask, combine
+from transformer_lab.positions import NOWHERE, Places
 
 
 @contextmanager
@@ -25,9 +28,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: MultiHeadAttention, args: tuple, kwargs: dict[str, Any], _: Any) -> None:
-            states, context, mask = _arguments(*args, **kwargs)
-            query, key, _value = module.heads(states, context)
-            weights[name] = attention_weights(query, key, per_head(mask)).detach()
+            weights[name] = recompute(module, *args, **kwargs)
 
         return hook
 
@@ -43,7 +44,22 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
         )
 
 
-def _arguments(
-    states: Tensor, context: Tensor | None = None, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    return states, context, mask
+def recompute(
+    module: MultiHeadAttention,
+    states: Tensor,
+    context: Tensor | None = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    places: Places = NOWHERE,
+    cache: KeyValueCache | None = None,
+) -> Tensor:
+    """The weights of a forward call that just ran with these arguments: (B, H, T, S), detached."""
+    query = module.queries(states, places)
+    if cache is None:
+        key, _ = module.keys_values(states if context is None else context, places)
+    else:
+        key, _ = cache.held()
+    mask = per_head(mask)
+    if causal:
+        mask = combine(mask, causal_mask(query.shape[2], key.shape[2], query.device))
+    return attention_weights(query, module.shared(key), mask, bias=places.bias).detach()

@@ -51,5 +51,6 @@ def torch_states(model: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
     for ours, theirs in zip(model.layers, twin.layers, strict=True):
         copy_layer(ours, theirs)  # type: ignore[arg-type]
     twin = twin.to(tokens.device, next(model.parameters()).dtype).train(model.training)
-    states = twin(model.embedding(tokens), src_key_padding_mask=to_torch_ignore(mask))
+    embedded, _ = model.embedding(tokens)
+    states = twin(embedded, src_key_padding_mask=to_torch_ignore(mask))
     return model.norm(states)

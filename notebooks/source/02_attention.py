@@ -399,7 +399,7 @@ from transformer_lab.recording import record_attention
 model, tokenizer = load_pretrained("minilm", fallback=True)
 ids, mask = tokenizer("The cat sat on the mat because it was tired.")
 with torch.no_grad(), record_attention(model) as weights:
-    x = model.embedding(ids)
+    x, _ = model.embedding(ids)
     model(ids)
 
 # %%

@@ -1,0 +1,40 @@
+"""Keys and values of earlier positions, kept while a text is written."""
+
+from torch import Tensor
+
+
+class KeyValueCache:
+    """Keys and values that need not be computed again: up to max_len positions of one attention."""
+
+    def __init__(self, max_len: int) -> None:
+        self.max_len, self.length = max_len, 0
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add (B, K, T, d) behind what is there, and return all of it: (B, K, S, d) twice.
+
+        Raises ValueError when more than max_len positions would be held.
+        """
+        end = self.length + key.shape[2]
+        if end > self.max_len:
+            raise ValueError(f"the cache holds max_len={self.max_len} positions, not {end}")
+        if self._keys is None or self._values is None:
+            B, K, _, d = key.shape
+            self._keys = key.new_empty(B, K, self.max_len, d)
+            self._values = value.new_empty(B, K, self.max_len, d)
+        self._keys[:, :, self.length : end] = key
+        self._values[:, :, self.length : end] = value
+        self.length = end
+        return self.held()
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """What is there: (B, K, S, d) twice. Raises ValueError when nothing is."""
+        if self._keys is None or self._values is None:
+            raise ValueError("the cache is empty: nothing has run through it yet")
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row b continues what row rows[b] held: (B,) whole numbers, for beam search."""
+        if self._keys is not None and self._values is not None:
+            self._keys, self._values = self._keys[rows], self._values[rows]

@@ -1,0 +1,105 @@
+"""From token ids to vectors, and what attention is told about their places."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from transformer_lab.config import ModelConfig
+from transformer_lab.layers import make_norm
+from transformer_lab.positions import Places, alibi, rotary_table, sinusoidal
+
+
+class Embedding(nn.Module):
+    """A vector for each token, its position and its segment, added: (B, T) -> (B, T, D).
+
+    Rotary and ALiBi positions add nothing here; `places` hands them to the attentions.
+    """
+
+    positions: Tensor | None
+    cosine: Tensor | None
+    sine: Tensor | None
+
+    def __init__(self, config: ModelConfig, vocab_size: int | None = None) -> None:
+        super().__init__()
+        self.vocab_size, self.max_len = vocab_size or config.vocab_size, config.max_len
+        self.kind, self.n_heads = config.positions, config.n_heads
+        self.scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0
+        self.tokens = nn.Embedding(self.vocab_size, config.d_model)
+        waves = cosine = sine = None
+        if self.kind == "sinusoidal":
+            waves = sinusoidal(config.max_len, config.d_model)
+        if self.kind == "rotary":
+            cosine, sine = rotary_table(config.max_len, config.d_head, config.rotary_base)
+        if self.kind == "learned":
+            self.positions = nn.Parameter(torch.empty(config.max_len, config.d_model))
+        else:
+            self.register_buffer("positions", waves, persistent=False)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+        self.segments = (
+            nn.Embedding(config.n_segments, config.d_model) if config.n_segments else None
+        )
+        self.norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        segments: Tensor | None = None,
+        start: int = 0,
+        real: Tensor | None = None,
+    ) -> tuple[Tensor, Places]:
+        """tokens (B, T) -> states (B, T, D), and what attention is told about their places.
+
+        The first token is at position `start`. real, bool (B, start + T), is False for padding,
+        which may stand at either side; positions then count real tokens only. segments (B, T),
+        None means all of segment 0.
+        Raises ValueError for ids, lengths and shapes that do not fit.
+        """
+        T = tokens.shape[-1]
+        self._check(tokens, start, real)
+        states = self.tokens(tokens)
+        if self.scale != 1.0:
+            states = states * self.scale
+        at: slice | Tensor = slice(start, start + T)
+        if real is not None:
+            at = (real.cumsum(1) - 1).clamp(min=0)[:, start:]
+        if self.positions is not None:
+            states = states + self.positions[at]
+        if self.segments is not None:
+            segments = torch.zeros_like(tokens) if segments is None else segments
+            states = states + self.segments(segments)
+        return self.dropout(self.norm(states)), self._places(at, T, start + T, states)
+
+    def _places(self, at: slice | Tensor, T: int, S: int, like: Tensor) -> Places:
+        if self.kind == "alibi":
+            return Places(bias=alibi(self.n_heads, T, S).to(like))
+        if self.cosine is None or self.sine is None:
+            return Places()
+        cosine, sine = self.cosine[at].to(like.dtype), self.sine[at].to(like.dtype)
+        if cosine.dim() == 3:  # a row of positions for each text, the same for all its heads
+            cosine, sine = cosine[:, None], sine[:, None]
+        return Places(rotation=(cosine, sine))
+
+    def _check(self, tokens: Tensor, start: int, real: Tensor | None) -> None:
+        if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
+            raise ValueError(
+                f"tokens must be whole numbers of shape (B, T), not empty, got {tokens.dtype} of "
+                f"shape {tuple(tokens.shape)}"
+            )
+        B, T = tokens.shape
+        if self.kind not in ("none", "alibi") and start + T > self.max_len:
+            raise ValueError(
+                f"tokens reach position {start + T}, this model has max_len={self.max_len}"
+            )
+        if real is not None and (real.dtype != torch.bool or real.shape != (B, start + T)):
+            raise ValueError(
+                f"the padding mask must be bool of shape (B, S) = {(B, start + T)}, got "
+                f"{real.dtype} of shape {tuple(real.shape)}"
+            )
+        low, high = (int(end) for end in tokens.aminmax())
+        if low < 0 or high >= self.vocab_size:
+            raise ValueError(
+                f"token ids must lie in 0..{self.vocab_size - 1}, got {low if low < 0 else high}"
+            )
