@@ -33,6 +33,12 @@ def test_an_answer_is_kept_and_shown_beside_the_truth():
     }
 
 
+def test_an_answer_from_the_browser_is_kept_like_any_other():
+    asked = predict("spread", "The spread …", OPTIONS)
+    asked.set_state({"answer": "grows 16-fold"})
+    assert repr(outcome("spread", "grows 16-fold")).startswith("You said: grows 16-fold.")
+
+
 def test_the_first_answer_is_remembered_when_it_is_changed():
     asked = predict("spread", "The spread …", OPTIONS)
     asked.answer = "stays near 1"

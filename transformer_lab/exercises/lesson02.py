@@ -404,13 +404,7 @@ query takes away the average of all values, weighted by its weights:
         ),
         Mistake(
             "best-only",
-            lambda query, key, value, scale: (
-                (
-                    scores_of(query, key, scale)
-                    == scores_of(query, key, scale).amax(-1, keepdim=True)
-                ).to(value)
-                @ value
-            ),
+            lambda query, key, value, scale: hardest(scores_of(query, key, scale)) @ value,
             "You take the value of the best key alone: a hard dictionary. Attention mixes all "
             "values, each by its weight.",
         ),
@@ -705,7 +699,7 @@ def as_temperature(inputs: tuple[Any, ...], output: Any) -> Tensor:
 
 
 def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
-    """ "" where it does: cold enough, and no colder than a hundredth of the warmest that works."""
+    """Empty if it does: cold enough, and no colder than a hundredth of the warmest that works."""
     scores, eps = inputs
     chosen = float(temperature)
     if not chosen > 0:  # NaN too
