@@ -35,3 +35,26 @@ def test_shorter_texts_are_padded_at_the_right() -> None:
 def test_an_unknown_piece_is_named() -> None:
     with pytest.raises(ValueError, match="'four' is not one of the 6 pieces"):
         WORDS.encode(["one", "four"])
+
+
+def test_a_text_comes_back_from_its_characters() -> None:
+    letters = Vocabulary.characters("to be")
+    assert letters.pieces[3:] == [" ", "b", "e", "o", "t"]
+    assert letters.encode("bet") == [4, 5, 7]
+    assert "".join(letters.decode(letters.encode("to be", ends=True))) == "to be"
+
+
+def test_a_text_comes_back_from_its_words() -> None:
+    text = "To be, or not to be:\nthat is the question"
+    words = Vocabulary.words(text)
+    assert words.pieces[3:7] == ["\n", " be", " is", " not"]
+    assert "".join(words.decode(words.encode(text))) == text
+    assert words.encode("To be:") == words.encode(["To", " be", ":"])
+    assert words.batch(["To", "To be:"]).shape == (2, 3)
+
+
+def test_an_unknown_character_or_word_is_named() -> None:
+    with pytest.raises(ValueError, match="'x' is not one of the 8 pieces"):
+        Vocabulary.characters("to be").encode("box")
+    with pytest.raises(ValueError, match="' box' is not one of the 5 pieces"):
+        Vocabulary.words("to be").encode("to box")

@@ -1,11 +1,13 @@
 """Text to token ids and back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+
+from transformer_lab.bytepairs import cut
 
 
 class Vocabulary:
@@ -13,10 +15,29 @@ class Vocabulary:
 
     PAD, START, END = 0, 1, 2
 
-    def __init__(self, texts: Iterable[Sequence[str]]) -> None:
-        """Every piece of texts, each a sequence of pieces, in alphabetical order."""
+    def __init__(
+        self, texts: Iterable[Sequence[str]], split: Callable[[str], Sequence[str]] = list
+    ) -> None:
+        """Every piece of texts, each a sequence of pieces, in alphabetical order.
+
+        split makes the pieces of a text that encode is given as one str: its characters by default.
+        """
+        self._split = split
         self.pieces = ["<pad>", "<start>", "<end>", *sorted({piece for t in texts for piece in t})]
         self._ids = {piece: number for number, piece in enumerate(self.pieces)}
+
+    @classmethod
+    def characters(cls, text: str) -> "Vocabulary":
+        """Every character of a text. "".join(decode(ids)) is the encoded text again."""
+        return cls([text])
+
+    @classmethod
+    def words(cls, text: str) -> "Vocabulary":
+        """Every word and sign of a text, each with the space before it, as GPT-2 cuts them.
+
+        encode takes a str; "".join(decode(ids)) is that text again.
+        """
+        return cls([cut(text)], cut)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -26,6 +47,7 @@ class Vocabulary:
 
         Raises ValueError that names a piece which is not in the vocabulary.
         """
+        text = self._split(text) if isinstance(text, str) else text
         unknown = [piece for piece in text if piece not in self._ids]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not one of the {len(self)} pieces")
