@@ -17,7 +17,7 @@ def test_a_probability_comes_back_within_half_a_step(values):
     packed = wire.pack_probabilities(values)
     assert len(packed) == 2 * values.size
     back = wire.unpack_probabilities(packed, values.shape)
-    np.testing.assert_allclose(back, values, rtol=0, atol=7.6295e-6)
+    np.testing.assert_allclose(back, values, rtol=0, atol=0.5 / wire.STEPS + 1e-12)
 
 
 @given(arrays.arrays(np.float32, SHAPES, elements=st.floats(allow_nan=False, width=32)))

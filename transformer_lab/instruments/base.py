@@ -87,10 +87,10 @@ class Instrument(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return self.describe()
 
-    def figure(self) -> str:
+    def figure(self, picture: bytes | None = None) -> str:
         """The picture as HTML; behind a fold while a question is open."""
         words = html.escape(self.describe())
-        data = base64.b64encode(self.picture()).decode()
+        data = base64.b64encode(picture or self.picture()).decode()
         image = f'<img alt="{words}" src="data:image/png;base64,{data}" style="max-width:100%">'
         if self.question and self.answer is None:
             asked = f"<summary>{html.escape(self.question)} Decide, then open.</summary>"
@@ -102,10 +102,11 @@ class Instrument(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle
+        picture = self.picture()
         still = {
             "text/plain": self.describe(),
-            "text/html": self.figure(),
-            "image/png": base64.b64encode(self.picture()).decode(),
+            "text/html": self.figure(picture),
+            "image/png": base64.b64encode(picture).decode(),
         }
         return {**data, **still}, metadata
 

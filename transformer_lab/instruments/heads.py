@@ -203,7 +203,10 @@ def _check_rows(weights: Floats, mask: NDArray[np.bool_] | None, layers: tuple[i
         )
 
 
-_BEST = {"entropy": "Most focused", "previous": "Most on the token before"}
+_BEST = {
+    "entropy": ("Most focused", "mean entropy {:.2f} nats"),
+    "previous": ("Most on the token before", "mean weight {:.2f}"),
+}
 
 
 def describe(
@@ -222,14 +225,16 @@ def describe(
             values = np.round(score.values, 2) + 0.0
             best = int(values.argmin() if score.low else values.argmax())
             where = f"layer {ours.layers[best // H]} head {best % H}"
-            said.append(f"{_BEST[score.key]}: {where} ({score.meaning}: {values.flat[best]:.2f}).")
+            name, number = _BEST[score.key]
+            said.append(f"{name}: {where} ({number.format(values.flat[best])}).")
     rows, columns = words.names(ours.rows), words.names(ours.columns)
     if len(pinned) == 2:
         change = np.round(ours.at(*pinned[0]) - ours.at(*pinned[1]), 2) + 0.0
         t, s = divmod(int(abs(change).argmax()), S)
         one, two = (f"layer {place[0]} head {place[1]}" for place in pinned)
         shown = f"{one} minus {two}, most different from {rows[t]} to {columns[s]}"
-        return " ".join([*said, f"Shown: {shown} ({change[t, s]:+.2f})."])
+        size = f"{change[t, s]:+.2f}".replace("-", "−")
+        return " ".join([*said, f"Shown: {shown} ({size})."])
     weights = np.round(ours.at(layer, head), 2)
     t = int(weights.max(-1).argmax()) if query is None else query
     s = int(weights[t].argmax())

@@ -83,7 +83,8 @@ export function shown(data, state) {
   let limit = 0.005;
   values?.forEach((x) => { limit = Math.max(limit, Math.abs(x)); });
   const [one, two] = state.pinned.map(([layer, head]) => `layer ${layer} head ${head}`);
-  return { values, name: `${one} − ${two}`, signed: true, limit, colour: diverging };
+  return { values, name: `${one} − ${two}`, signed: true, limit, colour: diverging,
+    signs: `orange: more in ${one}, blue: more in ${two}` };
 }
 
 // The sentence that reads out a cell, a row or a column.

@@ -73,7 +73,7 @@ export function drawHeads(act, colours) {
 
   function build() {
     columns = Math.min(data.count, 16);
-    grid.style.setProperty("--tl-columns", columns);
+    element.style.setProperty("--tl-columns", columns);
     grid.setAttribute("aria-label", `${data.heads.length} heads: arrow keys choose, Enter pins`);
     canvases = data.heads.map(() => (data.sent.length ? h("canvas") : null));
     buttons = data.heads.map(([layer, head], i) => h("button", {

@@ -37,9 +37,9 @@ export function arc(x0, x1, y, direction, most) {
 
 export function drawText(act) {
   const place = h("div");
-  const element = h("div", { class: "tl-texts" }, h("p", { class: "tl-quiet" },
-    h("span", { class: "tl-query-ink" }, "above: where the chosen token looks"), " · ",
-    h("span", { class: "tl-key-ink" }, "below: who looks at it")), place);
+  const above = h("span"), below = h("span"), signs = h("span");
+  const element = h("div", { class: "tl-texts" },
+    h("p", { class: "tl-quiet" }, above, " · ", below, signs), place);
   let data, state, view, lines = [];
 
   function line(tokens, side) {
@@ -95,6 +95,11 @@ export function drawText(act) {
 
   function mark() {
     const cell = state.point ?? state.chosen, across = data.columns.length;
+    above.textContent = "above: where the chosen token looks";
+    below.textContent = "below: who looks at it";
+    above.className = view.signed ? "" : "tl-query-ink";
+    below.className = view.signed ? "" : "tl-key-ink";
+    signs.textContent = view.signed ? ` · ${view.signs}` : "";
     const { out, into } = looks(data, view, cell);
     const looked = data.self ? cell?.row ?? cell?.column : cell?.column;
     for (const { side, cells, arcs, middles, top, bottom } of lines) {
