@@ -19,7 +19,10 @@
 # About 25 minutes. There is nothing to install, nothing to download and nothing to solve here: it is a first touch. Run a cell with **Shift + Enter** and go on to the next.
 
 # %%
+import sys
+
 import torch
+from tqdm import tqdm
 
 from transformer_lab import plots, tasks
 from transformer_lab.checkpoints import load_pretrained
@@ -86,7 +89,7 @@ def read(text):
 
 
 tokens, weights = read(sentence)
-every_head = torch.cat([table for table in weights.values()], 1)[0]
+every_head = torch.cat(list(weights.values()), 1)[0]
 every_head.shape
 
 # %% [markdown]
@@ -178,16 +181,17 @@ claim("00-it-to-cat", to_cat.max()) if real else "needs the real encoder"
 # Average the states of all tokens and you have one vector per sentence. Two sentences are close when the product of their vectors is large. Below, each sentence has a **paraphrase** with other words, and a **trap** with nearly the same words and another meaning.
 
 # %%
-groups = [
-    ("A man is playing a guitar.", "Someone strums a stringed instrument.", "A man is washing a car."),
-    ("The doctor examined the sick child.", "A physician checked on an ill kid.", "The doctor bought a new house."),
-    ("She is afraid of spiders.", "Arachnids scare her.", "She is afraid of the dark."),
-    ("He bought a new car.", "A vehicle was purchased by him.", "He bought a new guitar."),
-    ("Children love sweets.", "Kids adore candy.", "Children love stories."),
-    ("It rained the whole day.", "There was no dry hour from morning to night.", "It snowed the whole night."),
-    ("The soup is too hot to eat.", "I will burn my mouth on this broth.", "The soup is too cold to eat."),
-    ("Where can I catch a train?", "Which way is it to the railway station?", "Where can I catch a cold?"),
-]
+lines = """
+A man is playing a guitar. / Someone strums a stringed instrument. / A man is washing a car.
+The doctor examined the sick child. / A physician saw an ill kid. / The doctor bought a new house.
+She is afraid of spiders. / Arachnids scare her. / She is afraid of the dark.
+He bought a new car. / A vehicle was purchased by him. / He bought a new guitar.
+Children love sweets. / Kids adore candy. / Children love stories.
+It rained the whole day. / No hour was dry until night. / It snowed the whole night.
+The soup is too hot to eat. / I will burn my mouth on this broth. / The soup is too cold to eat.
+Where can I catch a train? / Which way is it to the station? / Where can I catch a cold?
+"""
+groups = [line.split(" / ") for line in lines.strip().splitlines()]
 
 # %%
 predict(
@@ -222,6 +226,7 @@ plots.heatmap(
 
 # %% [markdown]
 # How good is that? A baseline helps: count the **shared words**, as a simple search would.
+
 
 # %%
 def shared(a, b):
@@ -281,7 +286,8 @@ predict(
 # %% [markdown]
 # Three runs, each from other noise and with other held-out numbers, so that you see more than luck. `train` hands back one step at a time; we keep the losses.
 
-# %%
+
+# %% tags=["nbval-ignore-output"]
 def learn(seed):
     """A trained translator, its task, and the loss of each step."""
     torch.manual_seed(seed)
@@ -289,7 +295,7 @@ def learn(seed):
     config = ModelConfig(len(task.german), pad_id=0, activation="relu", scale_embeddings=True)
     model = EncoderDecoder(config, source_vocab_size=len(task.english))
     steps = train(model, task.batches(64, seed), steps=100, rate=5e-3, warmup=20)
-    return model, task, [step.loss for step in steps]
+    return model, task, [step.loss for step in tqdm(steps, f"run {seed}", 100, file=sys.stdout)]
 
 
 runs = [learn(seed) for seed in range(3)]
@@ -305,6 +311,7 @@ plots.loss_curve(
 
 # %% [markdown]
 # The grey line is what a model scores that knows nothing: every piece equally likely. Now the test that counts: held-out numbers, written **token by token**, whole words right or not at all.
+
 
 # %%
 def share_right(translator, task):
@@ -338,7 +345,8 @@ AttentionExplorer(
 
 # %% [markdown]
 # A row is the piece that was *just written*; its weights help to choose the *next* one. So the row of "und" is where it needs "forty". Lesson 08 scores this against the true alignment, head by head.
-#
+
+# %% [markdown]
 # ## Where this lives
 # Nothing in this lesson is a picture of something else. `transformer_lab/models.py` holds the encoder and the translator, `attention.py` the heads, `recording.py` the way in. You will have written all of them by lesson 08.
 #

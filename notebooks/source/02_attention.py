@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 02 · What is attention, as arithmetic?
 #
-# Every program has dictionaries. Attention is a dictionary that never says "not found". You build it in five small steps, from a lookup to queries, keys and values, and at the end you set one head by hand so that it solves a task without any training.
+# Every program has dictionaries. Attention is a dictionary that never says "not found". You build it in small steps, from a lookup to queries, keys and values. At the end you set one head by hand, and it solves a task without training.
 #
 # **After this lesson you can**
 # - write attention from memory, as a loop and as two matrix products;
@@ -23,7 +23,7 @@ import torch
 
 from transformer_lab import plots
 from transformer_lab.claims import claim
-from transformer_lab.exercises import check
+from transformer_lab.exercises import check, hint, progress, reveal  # noqa: F401
 from transformer_lab.instruments.bench import AttentionBench
 from transformer_lab.instruments.predict import outcome, predict
 
@@ -96,7 +96,9 @@ x = 5 * torch.rand(40, generator=random)
 y = curve(x) + 0.4 * torch.randn(40, generator=random)
 at = torch.linspace(0, 5, 200)
 plots.scatter_fit(
-    x, y, {f"width {w}": (at, smooth(at, x, y, w)) for w in (0.05, 0.4, 3.0)},
+    x,
+    y,
+    {f"width {w}": (at, smooth(at, x, y, w)) for w in (0.05, 0.4, 3.0)},
     title="Too narrow follows the noise, too wide forgets the curve",
 )
 
@@ -147,6 +149,7 @@ claim("02-kernel-is-attention", (by_products - smooth(at, x, y, width)).abs().ma
 # ## Exercise · A soft dictionary (5 minutes, ●○○)
 # One query, several keys, several values, all vectors. Write it as a loop, as the words above say it. `check` tells you when it is right, and if not, which mistake it is.
 
+
 # %%
 def my_lookup(query, keys, values):
     """(d,), (S, d), (S, v) -> (v,)."""
@@ -169,9 +172,10 @@ predict(
 )
 
 # %% tags=["q-25"]
+keys = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.2], [0.3, -1.0]])
 bench = AttentionBench(
     query=[0.8, 0.6],
-    keys=[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.2], [0.3, -1.0]],
+    keys=keys,
     values=[[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]],
     names=["a", "b", "c", "d"],
     title="One query among four keys",
@@ -188,7 +192,7 @@ bench
 # A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything, and can have any shape.
 
 # %%
-double = torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ torch.tensor(bench.keys).T
+double = torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ keys.T
 double.softmax(-1).max(1).values.round(decimals=2)
 
 # %%
@@ -208,7 +212,8 @@ claim("02-never-outside", beyond.max())
 # Attention can *choose and mix*. It cannot say anything that lies outside its values, and it cannot say nothing: the weights sum to 1 even when no key fits. That is why half of the weight in lesson 00 had to land on marks.
 #
 # ## Exercise · Now backwards (6 minutes, ●●○)
-# Somebody wants a given average, say 70 % of the first value, 20 % of the second and 10 % of the third. Choose the query and the keys.
+# Somebody wants a given average, say 70 % of the first value, 20 % of the second and 10 % of the third. Choose the query and the keys, so that the weights come out to within 0.001. You choose how many numbers a key has. All of them must be finite, also where a weight is 0.
+
 
 # %%
 def my_choice(weights):
@@ -223,6 +228,7 @@ check("choose_qk", my_choice)
 # A text has many tokens, and each asks its own question. T queries and S keys give a table of T × S scores, which is one matrix product: `query @ key.T`. Row t holds the scores of query t. Softmax each row. A second product mixes the values.
 #
 # Three ways to write it: a loop over every pair, two matrix products, and the **fused** function of the package, which calls torch's fast kernel.
+
 
 # %%
 def attend_loop(query, key, value):
@@ -255,6 +261,7 @@ claim("02-three-ways", [(loop - products).abs().max(), (products - fused).abs().
 # ## Exercise · Two products (8 minutes, ●●○)
 # First the weights, then the mix. A batch may stand in front: use `.transpose(-2, -1)` rather than `.T`.
 
+
 # %%
 def my_weights(query, key, scale):
     """(..., T, d), (..., S, d) -> (..., T, S)."""
@@ -277,6 +284,7 @@ check("attention", my_attention)
 # `exp(1000)` is infinite, and infinite over infinite is not a number. You already know the way out: adding a number to all scores changes nothing. Which number would you add?
 #
 # ### Exercise · A softmax that does not overflow (6 minutes, ●●○)
+
 
 # %%
 def my_softmax(scores, dim=-1):
@@ -302,7 +310,11 @@ distance = [
 
 # %%
 plots.lines(
-    temperatures, [distance], ["mean distance"], log="x", xlabel="temperature",
+    temperatures,
+    [distance],
+    ["mean distance"],
+    log="x",
+    xlabel="temperature",
     ylabel="distance to the dictionary's answer",
     title="Cold attention is a dictionary",
 )
@@ -314,6 +326,8 @@ claim("02-cold-is-a-dictionary", distance[-1])
 # The keys are eight different unit vectors, and each question is one of them with a little noise. A dictionary would find none of the noisy ones. Cold attention finds them.
 #
 # ### Exercise · How cold? (6 minutes, ●●○)
+# Write a temperature at which the best key takes all but `eps`. Many are right; up to 100 times colder than needed is fine, so one constant cannot do for all scores.
+
 
 # %%
 def my_temperature(scores, eps):
@@ -373,7 +387,11 @@ shares = [share_right(voice) for voice in voices]
 
 # %%
 plots.lines(
-    voices, [shares], ["texts right"], xlabel="voice", ylabel="share of 1,000 texts",
+    voices,
+    [shares],
+    ["texts right"],
+    xlabel="voice",
+    ylabel="share of 1,000 texts",
     title="The same head, at seven voices",
 )
 
@@ -437,7 +455,8 @@ print("rows sum to 1:", torch.allclose(wrong_axis.sum(1), torch.ones(5)))
 # 1. **Query and key disagree in d.** They were made by different maps, or one was transposed.
 # 2. **Key and value disagree in S.** Each key needs one value.
 # 3. **No error at all, and nonsense.** The softmax ran over the queries. Rows that do not sum to 1 give it away. Look at the sums first, always.
-#
+
+# %% [markdown]
 # ## Where this lives
 # `transformer_lab/attention.py`: `attention_weights` is your `my_weights` with a mask (lesson 04) and a default scale (lesson 03), `attention` the fused path. `reveal("attention")` shows it.
 #
