@@ -183,13 +183,13 @@ claim("00-it-to-cat", to_cat.max()) if real else "needs the real encoder"
 # %%
 lines = """
 A man is playing a guitar. / Someone strums a stringed instrument. / A man is washing a car.
-The doctor examined the sick child. / A physician saw an ill kid. / The doctor bought a new house.
+The doctor examined the sick child. / A physician checked on an ill kid. / The doctor bought a new house.
 She is afraid of spiders. / Arachnids scare her. / She is afraid of the dark.
 He bought a new car. / A vehicle was purchased by him. / He bought a new guitar.
 Children love sweets. / Kids adore candy. / Children love stories.
-It rained the whole day. / No hour was dry until night. / It snowed the whole night.
+It rained the whole day. / There was no dry hour from morning to night. / It snowed the whole night.
 The soup is too hot to eat. / I will burn my mouth on this broth. / The soup is too cold to eat.
-Where can I catch a train? / Which way is it to the station? / Where can I catch a cold?
+Where can I catch a train? / Which way is it to the railway station? / Where can I catch a cold?
 """
 groups = [line.split(" / ") for line in lines.strip().splitlines()]
 

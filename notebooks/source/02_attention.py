@@ -116,7 +116,7 @@ outcome("02-width", "0.4: a few neighbours")
 # %%
 q = torch.tensor([0.8, 0.6])
 k = torch.tensor([1.2, -0.5])
-print((q * k).sum().item(), (q @ k).item())
+print(f"{(q * k).sum():.2f}", f"{q @ k:.2f}")
 
 # %% [markdown]
 # Is that another method, or the same one in other clothes? Multiply out: −(q−k)²/2 is q·k − q²/2 − k²/2. The part q²/2 is the same for every key. What does softmax do with a number that is added to *all* scores?
@@ -431,6 +431,7 @@ plots.heatmap(
     rows=tokenizer.tokens("The cat sat on the mat because it was tired."),
     columns=tokenizer.tokens("The cat sat on the mat because it was tired."),
     title="Layer 0, head 2, from four lines of arithmetic",
+    alt="Heatmap of 13 tokens by 13 tokens; nearly all weight is on the token before.",
 )
 
 # %%
