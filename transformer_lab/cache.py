@@ -23,8 +23,8 @@ class KeyValueCache:
             B, K, _, d = key.shape
             self._keys = key.new_empty(B, K, self.max_len, d)
             self._values = value.new_empty(B, K, self.max_len, d)
-        self._keys[:, :, self.length : end] = key
-        self._values[:, :, self.length : end] = value
+        self._keys.narrow(2, self.length, key.shape[2]).copy_(key)
+        self._values.narrow(2, self.length, key.shape[2]).copy_(value)
         self.length = end
         return self.held()
 
@@ -32,7 +32,7 @@ class KeyValueCache:
         """What is there: (B, K, S, d) twice. Raises ValueError when nothing is."""
         if self._keys is None or self._values is None:
             raise ValueError("the cache is empty: nothing has run through it yet")
-        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+        return self._keys.narrow(2, 0, self.length), self._values.narrow(2, 0, self.length)
 
     def reorder(self, rows: Tensor) -> None:
         """Row b continues what row rows[b] held: (B,) whole numbers, for beam search."""

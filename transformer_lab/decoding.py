@@ -1,9 +1,12 @@
 """Text out of a model, one token at a time."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from transformer_lab.models import EncoderDecoder
+from transformer_lab.models import EncoderDecoder, LanguageModel
+from transformer_lab.writer import Writer
 
 
 @torch.no_grad()
@@ -12,47 +15,144 @@ def generate(
     tokens: Tensor,
     max_new_tokens: int,
     temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    beams: int = 1,
+    length_penalty: float = 0.0,
+    cache: bool = True,
     seed: int | None = None,
     source: Tensor | None = None,
+    mask: Tensor | None = None,
     end_id: int | None = None,
 ) -> Tensor:
     """Continue tokens (B, T) by up to max_new_tokens: -> (B, T + new).
 
-    temperature 0 takes the most likely token each time (greedy); above 0 it draws from the softmax
-    of logits / temperature, seeded by seed. An EncoderDecoder also takes source (B, S). After
-    end_id a row holds nothing but end_id, and generation stops when all rows have ended.
-    Raises ValueError for bad sizes; the model is left in the mode it was in.
+    temperature 0 takes the most likely token each time (greedy). Above 0 it draws, seeded by seed,
+    from what `filtered` leaves of the distribution. beams > 1 searches instead for the likeliest
+    text, see `search`. An EncoderDecoder also takes source (B, S). mask (B, T) is False where a
+    prompt was padded, which must be at its left (`left_pad`); None takes it from config.pad_id.
+    After end_id a row holds nothing but end_id, and writing stops when all rows have ended. The
+    model is left in the mode it was in; with cache=False every step runs the whole text again.
+    Raises ValueError, naming them, for arguments that do not fit.
     """
-    if max_new_tokens < 1 or temperature < 0:
+    _check(model, tokens, max_new_tokens, source)
+    if not temperature >= 0 or beams < 1 or (beams > 1 and temperature > 0):
         raise ValueError(
-            f"need max_new_tokens >= 1 and temperature >= 0, got {max_new_tokens}, {temperature}"
+            f"need temperature >= 0, beams >= 1 and not both a temperature and beams, got "
+            f"temperature={temperature}, beams={beams}"
         )
-    if isinstance(model, EncoderDecoder) is (source is None):
-        raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
     random = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
     was_training = model.training
     model.eval()
     try:
-        states = mask = None
-        if isinstance(model, EncoderDecoder) and source is not None:
-            states, mask = model.encode(source), model.source_mask(source)
+        writer = Writer(model, tokens, max_new_tokens, cache, source, mask)
+        if beams > 1:
+            return search(writer, max_new_tokens, beams, length_penalty, end_id)
         ended = torch.zeros(len(tokens), 1, dtype=torch.bool, device=tokens.device)
         for _ in range(max_new_tokens):
-            logits = model(tokens) if states is None else model.decode(tokens, states, mask)  # type: ignore[operator]
-            chosen = _choose(logits[:, -1], temperature, random)
+            logits = writer.next_logits()
+            if temperature == 0:
+                chosen = logits.argmax(-1, keepdim=True)
+            else:
+                kept = filtered(logits / temperature, top_k, top_p, min_p)
+                chosen = torch.multinomial(kept.softmax(-1), 1, generator=random)
             if end_id is not None:
                 chosen = chosen.masked_fill(ended, end_id)
-                ended = ended | (chosen == end_id)
-            tokens = torch.cat([tokens, chosen], 1)
-            if ended.all():
+                ended |= chosen == end_id
+            writer.append(chosen)
+            if end_id is not None and ended.all():
                 break
     finally:
         model.train(was_training)
-    return tokens
+    return writer.tokens
 
 
-def _choose(logits: Tensor, temperature: float, random: torch.Generator | None) -> Tensor:
-    """logits (B, V) -> token ids (B, 1)."""
-    if temperature == 0:
-        return logits.argmax(-1, keepdim=True)
-    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=random)
+def filtered(
+    logits: Tensor,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+) -> Tensor:
+    """Logits (..., V) with -inf for every token that is not kept.
+
+    top_k keeps the k likeliest tokens (Fan et al. 2018); top_p then the smallest set whose
+    probabilities reach p (Holtzman et al. 2020, section 3.1); min_p then those at least min_p times
+    as likely as the likeliest (Nguyen et al. 2024). The likeliest token is always kept.
+    """
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    for name, share in (("top_p", top_p), ("min_p", min_p)):
+        if share is not None and not 0 < share <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, got {share}")
+    if top_k is not None and top_k < logits.shape[-1]:
+        least = logits.topk(top_k, -1).indices
+        kept = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, least, True)
+        logits = logits.masked_fill(~kept, -math.inf)
+    if top_p is not None:
+        ranked, order = logits.softmax(-1).sort(dim=-1, descending=True)
+        before = ranked.cumsum(-1) - ranked  # what the likelier tokens already hold
+        dropped = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, order, before >= top_p)
+        logits = logits.masked_fill(dropped, -math.inf)
+    if min_p is not None:
+        probability = logits.softmax(-1)
+        least_likely = min_p * probability.amax(-1, keepdim=True)
+        logits = logits.masked_fill(probability < least_likely, -math.inf)
+    return logits
+
+
+def search(
+    writer: Writer, max_new_tokens: int, beams: int, length_penalty: float, end_id: int | None
+) -> Tensor:
+    """Beam search: keep the `beams` likeliest beginnings of each row, return the best (B, T + new).
+
+    The best has the largest log-probability / ((5 + n) / 6) ** length_penalty for n new tokens, its
+    end included (Wu et al. 2016, equation 14); 0 leaves the log-probability alone.
+    """
+    B = len(writer.tokens)
+    writer.reorder(torch.arange(B, device=writer.tokens.device).repeat_interleave(beams))
+    scores = torch.full((B, beams), -math.inf, device=writer.tokens.device)
+    scores[:, 0] = 0.0  # all beams of a row are equal at the start: only one may go on
+    ended = torch.zeros_like(scores, dtype=torch.bool)
+    lengths = torch.zeros_like(scores)
+    for _ in range(max_new_tokens):
+        step = writer.next_logits().log_softmax(-1).view(B, beams, -1)
+        V = step.shape[-1]
+        if end_id is not None:
+            stay = torch.full((V,), -math.inf, device=step.device)
+            stay[end_id] = 0.0  # an ended text repeats its end, at no cost
+            step = torch.where(ended[..., None], stay, step)
+        scores, best = (scores[..., None] + step).flatten(1).topk(beams)
+        beam, chosen = best // V, best % V
+        ended, lengths = ended.gather(1, beam), lengths.gather(1, beam)
+        lengths = lengths + ~ended
+        if end_id is not None:
+            ended = ended | (chosen == end_id)
+        rows = beam + beams * torch.arange(B, device=beam.device)[:, None]
+        writer.reorder(rows.flatten())
+        writer.append(chosen.view(-1, 1))
+        if ended.all():
+            break
+    final = (scores / ((5 + lengths) / 6) ** length_penalty).argmax(1)
+    return writer.tokens.view(B, beams, -1)[torch.arange(B, device=final.device), final]
+
+
+def _check(model: nn.Module, tokens: Tensor, new: int, source: Tensor | None) -> None:
+    if not isinstance(model, LanguageModel | EncoderDecoder):
+        raise TypeError(
+            f"model must be a LanguageModel or an EncoderDecoder, got {type(model).__name__}"
+        )
+    if isinstance(model, EncoderDecoder) is (source is None):
+        raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
+    if new < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {new}")
+    if tokens.dim() != 2 or not tokens.numel():
+        raise ValueError(
+            f"tokens must have shape (B, T), with at least one token, got {tuple(tokens.shape)}"
+        )
+    config = model.config
+    if config.positions not in ("none", "alibi") and tokens.shape[1] + new > config.max_len:
+        raise ValueError(
+            f"{tokens.shape[1]} tokens and max_new_tokens={new} more reach beyond the model's "
+            f"max_len={config.max_len}"
+        )

@@ -1,0 +1,102 @@
+"""A text in the making: what is written, and what the model need not compute again."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from transformer_lab.cache import KeyValueCache
+from transformer_lab.models import EncoderDecoder, LanguageModel
+
+
+class Writer:
+    """tokens (B, T) that grow; next_logits runs the model on what it has not seen yet."""
+
+    def __init__(
+        self,
+        model: LanguageModel | EncoderDecoder,
+        tokens: Tensor,
+        room: int,
+        cached: bool = True,
+        source: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        """room: how many tokens may be written; source (B, S) goes with an EncoderDecoder.
+
+        mask (B, T) is False for padding; ValueError unless that is at the left of a prompt.
+        """
+        self.model, self.tokens = model, tokens
+        self._mask = self._padding(mask)
+        self._caches: list[KeyValueCache] = []
+        self._cache: list | None = None
+        self._states = self._source_mask = None
+        length = tokens.shape[1] + room
+        if isinstance(model, EncoderDecoder):
+            assert source is not None
+            self._states, self._source_mask = model.encode(source), model.source_mask(source)
+            if cached:
+                pairs = model.new_cache(source.shape[1], length)
+                self._cache, self._caches = pairs, [kept for pair in pairs for kept in pair]
+        elif cached:
+            self._cache = self._caches = model.new_cache(length)
+
+    def next_logits(self) -> Tensor:
+        """Logits (B, V) for the token that follows."""
+        tokens = self.tokens
+        if self._caches and self._caches[0].length:
+            tokens = tokens[:, self._caches[0].length :]
+        if isinstance(self.model, EncoderDecoder):
+            assert self._states is not None
+            logits = self.model.decode(tokens, self._states, self._source_mask, self._cache)
+        else:
+            logits = self.model(tokens, self._mask, self._cache)
+        return logits[:, -1]
+
+    def append(self, chosen: Tensor) -> None:
+        """Write one token in every row: (B, 1)."""
+        self.tokens = torch.cat([self.tokens, chosen], 1)
+        if self._mask is not None:
+            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=True)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row b goes on from what row rows[b] holds; rows may be more or fewer than before."""
+        self.tokens = self.tokens[rows]
+        self._mask = None if self._mask is None else self._mask[rows]
+        self._states = None if self._states is None else self._states[rows]
+        if self._source_mask is not None:
+            self._source_mask = self._source_mask[rows]
+        for kept in self._caches:
+            kept.reorder(rows)
+
+    def _padding(self, mask: Tensor | None) -> Tensor | None:
+        """The mask, None where nothing is padded."""
+        pad_id = self.model.config.pad_id
+        if mask is None and pad_id is not None and isinstance(self.model, LanguageModel):
+            mask = self.tokens != pad_id
+        if mask is None or bool(mask.all()):
+            # An explicit mask: a pad id that is written later is a token like any other.
+            return None if pad_id is None else torch.ones_like(self.tokens, dtype=torch.bool)
+        if mask.shape != self.tokens.shape or mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask must be bool of shape (B, T) = {tuple(self.tokens.shape)}, got {mask.dtype} "
+                f"of shape {tuple(mask.shape)}"
+            )
+        if not bool(mask[:, -1].all()) or bool((mask[:, :-1] & ~mask[:, 1:]).any()):
+            raise ValueError("prompts of different lengths are padded at their left, see left_pad")
+        return mask
+
+
+def left_pad(prompts: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[Tensor, Tensor]:
+    """Prompts of different lengths as tokens (B, T) and mask (B, T), padded at their left.
+
+    At the left, because the next token is written at the right. Raises ValueError for an empty one.
+    """
+    if not prompts or not all(len(prompt) for prompt in prompts):
+        raise ValueError("prompts must hold at least one prompt, and each at least one token")
+    longest = max(map(len, prompts))
+    tokens = torch.full((len(prompts), longest), pad_id)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = True
+    return tokens, mask
