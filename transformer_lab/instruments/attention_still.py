@@ -77,7 +77,7 @@ def _matrix(
     values, ends = ours.at(*chosen[0]), ("0", "1")
     if len(chosen) == 2:
         values = values - ours.at(*chosen[1])
-        limit = max(float(abs(values).max()), 0.005)
+        limit = max(float(abs(values).max()), 0.01)
         values, ends = values / limit, (f"−{limit:.2f}", f"+{limit:.2f}")
     colour, low = (still.cividis, 0) if len(chosen) == 1 else (still.diverging, -1)
     blocks = colour(values).repeat(cell, 0).repeat(cell, 1)

@@ -80,7 +80,7 @@ export function shown(data, state) {
   }
   const [a, b] = state.pinned.map((place) => data.at(...place));
   const values = a && b && a.map((x, i) => x - b[i]);
-  let limit = 0.005;
+  let limit = 0.01;
   values?.forEach((x) => { limit = Math.max(limit, Math.abs(x)); });
   const [one, two] = state.pinned.map(([layer, head]) => `layer ${layer} head ${head}`);
   return { values, name: `${one} − ${two}`, signed: true, limit, colour: diverging,
@@ -90,7 +90,10 @@ export function shown(data, state) {
 // The sentence that reads out a cell, a row or a column.
 export function sentence(data, state, view) {
   const cell = state.point ?? state.chosen, across = data.columns.length;
-  if (!view.values) return data.sent.length ? "These weights are on their way." : "";
+  if (!view.values) {
+    return data.offline ? `${view.name}: its weights are in the notebook, not on this page.`
+      : `${view.name}: its weights are on their way.`;
+  }
   if (!cell) return HINT;
   const from = data.rowNames[cell.row], to = data.columnNames[cell.column];
   const signed = (x) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(3);
@@ -130,7 +133,8 @@ const colours = {
 };
 
 function draw(model, place) {
-  let data = read(model.get("content")), state = begin((name) => model.get(name));
+  const receive = () => ({ ...read(model.get("content")), offline: Boolean(model.get("offline")) });
+  let data = receive(), state = begin((name) => model.get(name));
   let view = shown(data, state), waiting = false;
 
   function act(event) {
@@ -212,7 +216,7 @@ function draw(model, place) {
     },
     "change:content"() {
       const old = data;
-      data = read(model.get("content"));
+      data = receive();
       const kept = JSON.stringify([old.rows, old.columns]) === JSON.stringify([data.rows, data.columns]);
       state = { ...begin((name) => model.get(name)), scale: state.scale, table: state.table,
         difference: state.difference && model.get("pinned").length === 2,
