@@ -14,7 +14,8 @@ def copy_attention(ours: MultiHeadAttention, theirs: nn.MultiheadAttention) -> N
     parts = (ours.query, ours.key, ours.value)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
-        theirs.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
+        if theirs.in_proj_bias is not None:
+            theirs.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
     theirs.out_proj.load_state_dict(ours.output.state_dict())
 
 
@@ -46,6 +47,7 @@ def torch_states(model: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
         layer_norm_eps=config.norm_eps,
         batch_first=True,
         norm_first=config.norm == "pre",
+        bias=config.bias,
     )
     twin = nn.TransformerEncoder(layer, config.n_layers, enable_nested_tensor=False)
     for ours, theirs in zip(model.layers, twin.layers, strict=True):
