@@ -164,18 +164,46 @@ claim("00-marks-take-half", to_marks) if real else "needs the real encoder"
 # %% [markdown]
 # A row of weights always sums to 1, also when a head finds nothing to do in this sentence. So the rest has to land somewhere. It lands on a token that is always there. A large weight is *where the head looks*, not *what matters*. In lesson 13 you silence heads and measure what matters.
 #
-# **"it" and "cat".** And yet, some heads do look like reading.
+# **"it" and "cat".** And yet, one head does look like reading.
 
 # %%
 to_cat = every_head[:, row, tokens.index("cat")] if real else every_head[:, 1, 1]
-layer, head = divmod(to_cat.argmax().item(), model.config.n_heads)
-f"layer {layer}, head {head}: weight {to_cat.max():.2f}"
+best = to_cat.argmax().item()
+layer, head = divmod(best, model.config.n_heads)
+f"layer {layer}, head {head}"
 
 # %%
-claim("00-it-to-cat", to_cat.max()) if real else "needs the real encoder"
+claim("00-it-to-cat", to_cat[best]) if real else "needs the real encoder"
 
 # %% [markdown]
-# One head among all of them, in one sentence. Type "The trophy does not fit into the suitcase because it is too big." above and look at that head again, then change "big" to "small". Does it follow?
+# You may have seen such a picture as proof that the model knows what "it" stands for. A proof has to survive a counter-test. "The cat sat on the mat because it was **soft**": now "it" is the mat.
+
+# %%
+predict(
+    "00-soft",
+    "With “soft” in place of “tired”, the weight from “it” to “cat” in that head becomes …",
+    ["much smaller: it is the mat now", "about the same", "larger"],
+)
+
+# %%
+soft_tokens, soft = read("The cat sat on the mat because it was soft.")
+soft = torch.cat(list(soft.values()), 1)[0, best]
+where = soft_tokens.index("it"), soft_tokens.index("cat")
+claim("00-soft-mat", soft[where]) if real else "needs the real encoder"
+
+# %%
+outcome("00-soft", "about the same")
+
+# %% [markdown]
+# So what does this head do? Choose it in the explorer and look at the whole table, not at one row.
+
+# %%
+others = [t for t in range(1, len(tokens) - 1) if t != row]
+to_cat = every_head[best, others, tokens.index("cat")] if real else every_head[0, 1:, 1]
+claim("00-everyone-looks-at-the-cat", to_cat.mean()) if real else "needs the real encoder"
+
+# %% [markdown]
+# The column of "cat" is bright from top to bottom. The head does not link "it" to "cat": it looks at the cat from everywhere. One row of one table can tell you any story that you like. Look at the other rows, and change the sentence, before you believe it.
 #
 # ## Does it understand?
 # Average the states of all tokens and you have one vector per sentence. Two sentences are close when the product of their vectors is large. Below, each sentence has a **paraphrase** with other words, and a **trap** with nearly the same words and another meaning.
