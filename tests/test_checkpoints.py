@@ -1,6 +1,5 @@
 """checkpoints.py: nothing lost, nothing half-loaded; real weights give the real output."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from transformer_lab.checkpoints import load, load_pretrained, save
+from transformer_lab.checkpoints import load, load_pretrained, save, save_folder
 from transformer_lab.config import ModelConfig
 from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
-from transformer_lab.pretrained import PRETRAINED, bert_config, find_pretrained
+from transformer_lab.pretrained import PRETRAINED, find_pretrained
 
 SENTENCES = [
     "Hi",
@@ -204,7 +203,7 @@ def test_the_models_package_is_never_imported() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'minilm', 'course', got 'gpt5'"):
+    with pytest.raises(ValueError, match="'minilm', 'gpt2', 'course', got 'gpt5'"):
         load_pretrained("gpt5")
 
 
@@ -218,10 +217,37 @@ def test_without_the_real_model_the_courses_own_reads(monkeypatch, capsys) -> No
     assert model(ids, mask).isfinite().all()
 
 
-def test_a_config_of_another_family_is_refused() -> None:
-    theirs = json.loads((find_pretrained("minilm") / "config.json").read_text("utf-8"))
-    with pytest.raises(ValueError, match="'gpt2'"):
-        bert_config({**theirs, "model_type": "gpt2"})
+def test_a_model_without_known_checksums_is_read_from_a_folder_only(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("TRANSFORMER_LAB_GPT2", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"TRANSFORMER_LAB_GPT2.*config\.json.*folder="):
+        load_pretrained("gpt2", fallback=True)
+    with pytest.raises(ValueError, match="no checksums"):
+        load_pretrained("gpt2", download=True)
+    model = LanguageModel(ModelConfig(30, positions="learned", activation="gelu_tanh"))
+    save_folder(model, tmp_path)
+    back, tokenizer = load_pretrained("gpt2", tmp_path)
+    assert back.config == model.config
+    assert tokenizer is None
+    monkeypatch.setenv("TRANSFORMER_LAB_GPT2", str(tmp_path))
+    assert torch.equal(load_pretrained("gpt2")[0].head.weight, model.head.weight)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors missing"):
+        load_pretrained("gpt2")
+
+
+def test_a_folder_with_another_family_is_named(tmp_path: Path) -> None:
+    model = LanguageModel(
+        ModelConfig(
+            30,
+            norm_kind="rms",
+            activation="swiglu",
+            positions="rotary",
+            bias=False,
+            rotary_base=500.0,
+        )
+    )
+    with pytest.raises(ValueError, match=r"holds a model of type 'llama', gpt2 is 'gpt2'"):
+        load_pretrained("gpt2", save_folder(model, tmp_path))
 
 
 @pytest.mark.parametrize(

