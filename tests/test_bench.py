@@ -195,7 +195,7 @@ def test_the_picture_is_small_and_the_same_twice(changes):
     png = bench(**changes).picture()
     assert png == bench(**changes).picture()
     assert size_of(png) == (700, 330)
-    assert 4_000 < len(png) < 15_000
+    assert 3_000 < len(png) < 15_000
 
 
 def test_the_output_is_drawn_where_it_lies():

@@ -8,8 +8,8 @@ import { arrow, beside, fromPixels, grab, groups, hull, reach, room, ticks, toPi
   from "../../transformer_lab/instruments/view/plane.js";
 import { STEPS } from "../../transformer_lab/instruments/view/sums.js";
 
-const START = { query: [0.8, 0.6], key: [[1, 0], [0, 1], [-1, 0.2]], value: [[1, 1], [-1, 1], [0, -1]],
-  temperature: 1, scale: 1 };
+const START = { query: [0.8, 0.6], key: [[1, 0], [0, 1], [-1, 0.2]],
+  value: [[1, 1], [-1, 1], [0, -1]], temperature: 1, scale: 1 };
 const NAMES = ["a", "b", "c"];
 const from = (other = {}) => begin((name) => ({ ...START, ...other })[name]);
 const after = (...events) => events.reduce(reduce, from());
@@ -31,9 +31,17 @@ test("only the arrow in hand moves", () => {
 });
 
 test("a number as value moves up and down, and stays a number", () => {
-  const state = reduce(from({ value: [9, 14, 19] }), { type: "drag", plane: "value", index: 2, to: [0.7, 3] });
+  const drag = { type: "drag", plane: "value", index: 2, to: [0.7, 3] };
+  const state = reduce(from({ value: [9, 14, 19] }), drag);
   assert.deepEqual(state.value, [9, 3, 19]);
-  assert.deepEqual(reduce(state, { type: "nudge", plane: "value", index: 1, by: [0.1, 0] }).value, [9, 3, 19]);
+  const aside = { type: "nudge", plane: "value", index: 1, by: [0.1, 0] };
+  assert.deepEqual(reduce(state, aside).value, [9, 3, 19]);
+});
+
+test("two steps of a typed number count twice, before any frame is painted", () => {
+  const up = { type: "type", plane: "key", index: 1, axis: 1, by: 0.1 };
+  assert.deepEqual(after(up, up).key[0], [1, 0.2]);
+  assert.deepEqual(after({ ...up, value: -7.006 }).key[0], [1, -7.01]);
 });
 
 test("the query has no value to move", () => {
@@ -56,12 +64,15 @@ test("the dictionary gives one key all the weight", () => {
 });
 
 test("two equal keys share, whatever the query", () => {
-  const { weights } = mixed(after(TRY("same"), { type: "drag", plane: "key", index: 0, to: [-2, 1.3] }));
+  const drag = { type: "drag", plane: "key", index: 0, to: [-2, 1.3] };
+  const { weights } = mixed(after(TRY("same"), drag));
   assert.equal(weights[0], weights[1]);
 });
 
 test("between two keys both score alike, and the query keeps its length and its side", () => {
-  for (const [a, b] of [[[1, 0], [0, 1]], [[2, 1], [-1, 1.5]], [[1, 1], [1, 1]], [[1, 0], [-1, 0]], [[0, 0], [0, 0]]]) {
+  const pairs = [[[1, 0], [0, 1]], [[2, 1], [-1, 1.5]], [[1, 1], [1, 1]], [[1, 0], [-1, 0]],
+    [[0, 0], [0, 0]]];
+  for (const [a, b] of pairs) {
     const { query, key } = reduce(from({ key: [a, b, [5, 5]] }), TRY("between"));
     assert.ok(Math.abs(dot(query, key[0]) - dot(query, key[1])) < 1e-12);
     assert.ok(Math.abs(Math.hypot(...query) - 1) < 1e-12);
@@ -150,7 +161,8 @@ test("what a step has not reached is not drawn", () => {
 });
 
 test("the shadow of the chosen key lies on the query's line, and its words give the score", () => {
-  const state = { ...from(), chosen: 3 }, [tip, foot] = layout(state, NAMES, mixed(state)).key.shadow;
+  const state = { ...from(), chosen: 3 };
+  const [tip, foot] = layout(state, NAMES, mixed(state)).key.shadow;
   assert.deepEqual(tip, [-1, 0.2]);
   assert.ok(Math.abs(foot[0] * 0.6 - foot[1] * 0.8) < 1e-12);
   assert.ok(Math.abs(dot([tip[0] - foot[0], tip[1] - foot[1]], state.query)) < 1e-12);
@@ -159,7 +171,10 @@ test("the shadow of the chosen key lies on the query's line, and its words give 
 });
 
 test("values of one sign stand on the floor of their plane, mixed ones around zero", () => {
-  const frame = (value) => { const s = from({ value }); return layout(s, NAMES, mixed(s)).value.frame; };
+  const frame = (value) => {
+    const state = from({ value });
+    return layout(state, NAMES, mixed(state)).value.frame;
+  };
   assert.ok(frame([9, 14, 19]).bottom > -3);
   assert.ok(frame([-9, -14, -19]).top < 3);
   assert.equal(frame([-9, 14, 19]).bottom, -frame([-9, 14, 19]).top);
@@ -189,11 +204,15 @@ test("scores that overflow still give weights", () => {
 });
 
 test("the sentence says what stands out", () => {
-  const say = (other) => { const s = { ...from(), ...other }; return sentence(NAMES, s, mixed(s)); };
+  const say = (other) => {
+    const state = { ...from(), ...other };
+    return sentence(NAMES, state, mixed(state));
+  };
   assert.match(say({}), /^a gets most: weight 0.489, then b with 0.400\. The output is \(/);
   assert.match(say({ query: [0, 0] }), /query is 0.*weight 1\/3\. .*, the plain average\.$/);
   assert.match(say({ temperature: 100 }), /All keys count alike.*nearly the plain average/);
-  assert.match(say({ temperature: 0.01 }), /hard lookup.*a has weight 1.000\. .*\(1.00, 1.00\), its value/);
+  assert.match(say({ temperature: 0.01 }),
+    /hard lookup.*a has weight 1.000\. .*\(1.00, 1.00\), its value/);
   assert.match(say({ query: [0.7, 0.7] }), /^a and b share: 0.\d+ each/);
   assert.match(say({ step: 1 }), /^a fits the query best: score 0.800\.$/);
   assert.doesNotMatch(say({ step: 4 }), /output/);
@@ -201,7 +220,8 @@ test("the sentence says what stands out", () => {
 
 test("the table as text holds each number in full and the sums", () => {
   const state = from(), lines = asCsv(NAMES, state, mixed(state)).trim().split("\n");
-  assert.equal(lines[0], ",key x,key y,score,exponent,weight,value x,value y,weight × value x,weight × value y");
+  assert.equal(lines[0], ",key x,key y,score,exponent,weight,value x,value y,"
+    + "weight × value x,weight × value y");
   assert.equal(lines.length, 5);
   assert.equal(lines[1].split(",")[3], "0.8");
   const weights = lines.slice(1, 4).map((line) => Number(line.split(",")[5]));

@@ -53,8 +53,9 @@ class AttentionBench(Instrument):
         if len(shape) != 2 or shape[1] != 2 or not 2 <= shape[0] <= MOST_KEYS:
             raise ValueError(f"keys has shape {shape}; expected (S, 2) with S from 2 to 6")
         S = shape[0]
+        shapes: dict[str, list[tuple[int, ...]]]
         shapes = {"query": [(2,)], "key": [(S, 2)], "value": [(S,), (S, 2)]}
-        self._shapes: dict[str, list[tuple[int, ...]]] = shapes
+        self._shapes = shapes
         state = {
             "query": self._numbers("query", query),
             "key": self._numbers("key", keys, "keys"),

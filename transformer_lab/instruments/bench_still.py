@@ -96,9 +96,11 @@ def _reach(points: Sequence[Point]) -> float:
 
 
 def _label(sheet: Drawing, at: Point, origin: Point, text: str, colour: str) -> None:
-    """Just beyond the tip, away from the origin."""
-    long = math.dist(at, origin) or 1
-    x, y = (a + 14 * (a - o) / long for a, o in zip(at, origin, strict=True))
+    """Just beyond the tip, away from the origin, and inside the plane."""
+    long, half = math.dist(at, origin) or 1, 3.4 * len(text)  # a letter is 6.7 pixels wide
+    x = at[0] + (9 + half) * (at[0] - origin[0]) / long
+    x = min(max(x, origin[0] - SIDE / 2 + half), origin[0] + SIDE / 2 - half)
+    y = at[1] + 14 * (at[1] - origin[1]) / long
     sheet.write(x, y, text, ha="center", va="center", color=colour, weight="bold")
 
 

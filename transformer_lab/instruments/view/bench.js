@@ -8,6 +8,7 @@ import { drawSteps, drawSums } from "./sums.js";
 
 const SYNCED = ["query", "key", "value", "temperature", "scale"];
 const LIMIT = 1e6; // as in bench.py
+const PAUSE = 100; // ms between messages to Python: one a frame would slow the hand
 
 // A number set by hand: whole hundredths, so that what is written out is what is multiplied.
 const tidy = (x) => Math.round(100 * Math.min(LIMIT, Math.max(-LIMIT, x))) / 100 + 0;
@@ -33,7 +34,8 @@ export function held(state, plane, index) {
 }
 
 function moved(state, plane, index, to) {
-  const numbers = to.map(tidy), put = (list, x) => list.map((old, i) => (i === index - 1 ? x : old));
+  const numbers = to.map(tidy);
+  const put = (list, x) => list.map((old, i) => (i === index - 1 ? x : old));
   if (plane === "key" && index === 0) return { ...state, query: numbers };
   if (plane === "key") return { ...state, key: put(state.key, numbers) };
   const scalar = !Array.isArray(state.value[0]);
@@ -59,7 +61,7 @@ export function reduce(state, event) {
     case "type": {
       const old = held(state, event.plane, event.index);
       return settled(moved(state, event.plane, event.index,
-        old.map((x, i) => (i === event.axis ? event.value : x))));
+        old.map((x, i) => (i === event.axis ? event.value ?? x + event.by : x))));
     }
     case "try":
       return settled({ ...state, ...TRIES[event.name].change(state, event.start) });
@@ -102,7 +104,8 @@ export const TRIES = {
 // "ArrowUp" with or without Shift -> the move it stands for, or null.
 export function stride(key, fine) {
   const by = fine ? 0.01 : 0.1;
-  return { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowDown: [0, -by], ArrowUp: [0, by] }[key] ?? null;
+  const ways = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowDown: [0, -by], ArrowUp: [0, by] };
+  return ways[key] ?? null;
 }
 
 // What the two planes draw.
@@ -148,7 +151,7 @@ export function place(values) {
 
 function draw(model, el) {
   const start = model.get("start"), { names } = start;
-  let state = begin((name) => model.get(name)), waiting = false;
+  let state = begin((name) => model.get(name)), waiting = false, sending = null;
 
   function act(event) {
     state = reduce(state, event);
@@ -160,12 +163,17 @@ function draw(model, el) {
     const news = SYNCED.filter((name) =>
       JSON.stringify(model.get(name)) !== JSON.stringify(state[name]));
     news.forEach((name) => model.set(name, state[name]));
-    if (news.length) model.save_changes();
+    if (news.length) sending ??= setTimeout(send, PAUSE);
+  }
+  function send() {
+    clearTimeout(sending);
+    if (sending !== null) model.save_changes();
+    sending = null;
   }
 
   const move = (plane, index) => (event) => {
-    const by = event.ctrlKey || event.altKey || event.metaKey ? null : stride(event.key, event.shiftKey);
-    if (!by) return;
+    const by = stride(event.key, event.shiftKey);
+    if (!by || event.ctrlKey || event.altKey || event.metaKey) return;
     act({ type: "nudge", plane, index: index ?? state.chosen, by });
     event.preventDefault();
   };
@@ -192,7 +200,10 @@ function draw(model, el) {
     onclick: () => act({ type: "try", name, start }) }, label));
 
   const cold = h("input", { type: "range", min: -2, max: 2, step: 0.02,
-    oninput: () => act({ type: "set", values: { temperature: Number((10 ** cold.value).toPrecision(3)) } }) });
+    oninput() {
+      const temperature = Number((10 ** cold.value).toPrecision(3));
+      act({ type: "set", values: { temperature } });
+    } });
   const degrees = h("output", { class: "tl-number" });
   const factor = h("input", { type: "number", min: 0, max: 100, step: 0.1, class: "tl-cell",
     oninput() {
@@ -210,7 +221,8 @@ function draw(model, el) {
   const steps = drawSteps(act), sums = drawSums(act, names, Array.isArray(start.value[0]));
   const csvButton = h("button", { type: "button", async onclick() {
     const done = await copy(asCsv(names, state, mixed(state)));
-    note.textContent = done ? "Copied." : "The browser did not allow copying; select the table instead.";
+    note.textContent = done ? "Copied."
+      : "The browser did not allow copying; select the table instead.";
   } }, "Copy as CSV");
 
   el.append(h("div", { class: "tl-bench" },
@@ -219,7 +231,8 @@ function draw(model, el) {
       figure("key", role("query", "query"), " and ", role("key", "keys"), ": compared"),
       figure("value", role("value", "values"), " and ", role("output", "output"), ": handed over"),
       h("div", { class: "tl-side" },
-        h("p", { class: "tl-quiet" }, "Drag an arrow or a value. Or choose one here and press arrow keys; Shift moves finer."),
+        h("p", { class: "tl-quiet" }, "Drag an arrow or a value. Or choose one here and press "
+          + "arrow keys; Shift moves finer."),
         h("div", { class: "tl-row", role: "group", "aria-label": "arrow" }, ...chips),
         h("div", { class: "tl-row", role: "group", "aria-label": "situations to try" },
           h("span", { class: "tl-quiet" }, "Try"), ...tries), knobs)),
@@ -231,7 +244,9 @@ function draw(model, el) {
     planes.key.update(drawn.key);
     planes.value.update(drawn.value);
     chips.forEach((chip, i) => chip.setAttribute("aria-pressed", String(i === state.chosen)));
-    const text = (element, words) => { if (element.textContent !== words) element.textContent = words; };
+    const text = (element, words) => {
+      if (element.textContent !== words) element.textContent = words;
+    };
     text(notes.key, state.chosen
       ? shadow(names[state.chosen - 1], state.query, state.key[state.chosen - 1])
       : "A key that points the query’s way scores high; at a right angle, 0.");
@@ -251,7 +266,7 @@ function draw(model, el) {
     act({ type: "set", values: { [name]: model.get(name) } });
   }])));
   show();
-  return stop;
+  return () => { stop(); send(); };
 }
 
 // One line a key, full precision, and the sums below.

@@ -30,8 +30,8 @@ export const point = (numbers, digits = 2) => (numbers.length === 1 ? fixed(numb
 // Three or four significant digits without idle zeros: "0.01", "1", "0.7071", "100".
 export const brief = (x) => String(Number(x.toPrecision(4))).replace("-", "−");
 
-const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
-const raised = (whole) => [...String(whole)].map((c) => RAISED[c]).join("");
+const raised = (whole) =>
+  [...String(whole)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
 
 // e^x from x, whatever its size: "1.822", "4.85·10⁸".
 export function power(x) {

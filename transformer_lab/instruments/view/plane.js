@@ -78,7 +78,8 @@ export function beside([x, y], origin, width, above) {
   const [dx, dy] = [x - origin[0], y - origin[1]], long = Math.hypot(dx, dy);
   const [u, v] = long && !above ? [dx / long, dy / long] : [0, above && dy > 0 ? 1 : -1];
   const kept = (z, low, high) => Math.max(low, Math.min(high, z));
-  return [kept(x + 17 * u + (width / 2) * (u - 1), 2, SIDE - width - 2), kept(y + (above ? 25 : 21) * v + 4, 12, SIDE - 4)];
+  return [kept(x + 17 * u + (width / 2) * (u - 1), 2, SIDE - width - 2),
+    kept(y + (above ? 25 : 21) * v + 4, 12, SIDE - 4)];
 }
 
 function s(tag, attributes = {}, ...children) {
@@ -124,7 +125,9 @@ export function drawPlane(label, { take, drag, drop, key }) {
   });
   element.addEventListener("pointermove", (event) => {
     const [x, y] = inside(event);
-    if (!held) return element.classList.toggle("tl-near", Boolean(now) && grab(now.tips, [x, y], -1) >= 0);
+    if (!now) return;
+    element.classList.toggle("tl-near", grab(now.tips, [x, y], -1) >= 0);
+    if (!held) return;
     const kept = (z) => Math.min(SIDE, Math.max(0, z));
     drag(held.index, fromPixels([kept(x + held.x), kept(y + held.y)], now.frame));
   });
@@ -222,7 +225,8 @@ export function drawPlane(label, { take, drag, drop, key }) {
     nodes(labels, together.length, () => s("text")).forEach((text, i) => {
       const group = together[i];
       const words = group.map((j) => view.items[j]);
-      const [x, y] = beside(tips[group[0]], origin, words.map(({ name }) => clipped(name)).join(", ").length * 8, words[0].kind === "slot");
+      const letters = words.map(({ name }) => clipped(name)).join(", ").length;
+      const [x, y] = beside(tips[group[0]], origin, 8 * letters, words[0].kind === "slot");
       set(text, { x, y });
       const wanted = words.map(({ name, role }) => `${role} ${name}`).join();
       if (text.dataset.words === wanted) return;
@@ -231,8 +235,8 @@ export function drawPlane(label, { take, drag, drop, key }) {
         ...(j ? [s("tspan", {}, ", ")] : []),
         s("tspan", { class: `tl-role-${role}` }, clipped(name))]));
     });
-    nodes(grips, tips.length, () => s("circle", { r: REACH, class: "tl-grip" })).forEach((grip, i) =>
-      set(grip, { cx: tips[i][0], cy: tips[i][1] }));
+    nodes(grips, tips.length, () => s("circle", { r: REACH, class: "tl-grip" }))
+      .forEach((grip, i) => set(grip, { cx: tips[i][0], cy: tips[i][1] }));
   }
   return { element, update };
 }

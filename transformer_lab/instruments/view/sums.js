@@ -6,25 +6,27 @@ import { h } from "./parts.js";
 // One sentence a step, with the numbers of the moment.
 export const STEPS = [
   { part: "Scores", name: "q · k", say: () =>
-    "Multiply query and key number by number and add up. The larger the score, the better the fit." },
+    "Multiply query and key number by number and add up. The larger, the better the fit." },
   { part: "Softmax", name: "scale", say: ({ scale, temperature }) =>
-    `Every score is multiplied by ${brief(scale)} and divided by the temperature ${brief(temperature)}. `
+    `Every score times ${brief(scale)}, divided by the temperature ${brief(temperature)}. `
     + "The order stays; the distances change." },
   { part: "Softmax", name: "e to that", say: () =>
     "e to a number is always positive, and a lead of 1 becomes a factor of 2.718." },
   { part: "Softmax", name: "share", say: (_, m) =>
-    `Divide each by the sum of all, ${power(m.logSum)}. These are the weights: positive, together 1.` },
+    `Divide each by the sum of all, ${power(m.logSum)}. These weights are positive, together 1.` },
   { part: "Mix", name: "weight × value", say: () =>
-    "Each value counts by its weight. Added up, that is the output: an average, so never outside the values." },
+    "Each value counts by its weight. The sum is the output: an average, never beyond the values." },
 ];
 
 export function drawSteps(act) {
   const items = STEPS.map(({ part, name }, i) => h("li", {},
-    h("span", { class: "tl-quiet", "aria-hidden": "true" }, i && STEPS[i - 1].part === part ? "" : `${i ? "→ " : ""}${part}`),
+    h("span", { class: "tl-quiet", "aria-hidden": "true" },
+      i && STEPS[i - 1].part === part ? "" : `${i ? "→ " : ""}${part}`),
     h("button", { type: "button", "aria-label": `${part}: ${name}`,
       onclick: () => act({ type: "step", to: i + 1 }) }, name)));
   let now = STEPS.length;
-  const back = h("button", { type: "button", onclick: () => act({ type: "step", to: now - 1 }) }, "Back");
+  const back = h("button", { type: "button",
+    onclick: () => act({ type: "step", to: now - 1 }) }, "Back");
   const next = h("button", { type: "button",
     onclick: () => act({ type: "step", to: now === STEPS.length ? 1 : now + 1 }) });
   const words = h("p", { "aria-live": "polite" });
@@ -52,7 +54,8 @@ export function drawSteps(act) {
 function cell(label, role, act, plane, index, axis) {
   let typing = false, shown = 0;
   const write = () => { typing = false; input.value = shown.toFixed(2); };
-  const input = h("input", { type: "number", step: "any", class: `tl-cell tl-${role}-ink`, "aria-label": label,
+  const input = h("input", { type: "number", step: "any", "aria-label": label,
+    class: `tl-cell tl-${role}-ink`,
     onfocus: () => act({ type: "choose", index }),
     oninput() {
       typing = true;
@@ -65,8 +68,7 @@ function cell(label, role, act, plane, index, axis) {
       if (!way) return;
       event.preventDefault();
       typing = false;
-      const by = way * (event.shiftKey ? 0.01 : 0.1);
-      act({ type: "type", plane, index, axis, value: Math.round(100 * (shown + by)) / 100 });
+      act({ type: "type", plane, index, axis, by: way * (event.shiftKey ? 0.01 : 0.1) });
     } });
   return { input, show(x) {
     shown = x;
@@ -76,41 +78,45 @@ function cell(label, role, act, plane, index, axis) {
 }
 
 export function drawSums(act, names, points) {
-  const axes = points ? ["first number", "second number"] : ["number"];
   const number = (step) => h("td", { class: `tl-s${step}` });
-  const query = [0, 1].map((axis) => cell(`query, ${["first", "second"][axis]} number`, "query", act,
-    "key", 0, axis));
+  const pair = (parts, ink = "") => h("td", { class: `tl-s5 ${ink}` },
+    h("span", { class: "tl-pair" }, ...parts));
+  const sign = (text) => h("span", { class: "tl-sign" }, text);
+  const both = ["first number", "second number"], axes = points ? both : ["number"];
+  const query = both.map((which, axis) => cell(`query, ${which}`, "query", act, "key", 0, axis));
   const rows = names.map((name, i) => {
-    const key = [0, 1].map((axis) => cell(`key ${name}, ${["first", "second"][axis]} number`, "key",
-      act, "key", i + 1, axis));
-    const value = axes.map((which, axis) => cell(`value of ${name}, ${which}`, "value", act, "value",
-      i + 1, axis));
+    const key = both.map((which, axis) =>
+      cell(`key ${name}, ${which}`, "key", act, "key", i + 1, axis));
+    const value = axes.map((which, axis) =>
+      cell(`value of ${name}, ${which}`, "value", act, "value", i + 1, axis));
     const left = [0, 1].map(() => h("span", { class: "tl-query-ink" }));
     const bar = h("span", { class: "tl-share" }), weight = h("span");
     const numbers = [1, 2, 3].map(number), products = axes.map(() => h("span"));
     const row = h("tr", {}, h("th", { scope: "row", class: "tl-key-ink" }, name),
-      h("td", {}, h("span", { class: "tl-terms" }, left[0], " × ", key[0].input,
-        h("span", {}, " + "), left[1], " × ", key[1].input, h("span", {}, " ="))),
+      h("td", {}, h("span", { class: "tl-terms" }, left[0], sign("×"), key[0].input,
+        sign("+"), left[1], sign("×"), key[1].input, sign("="))),
       numbers[0], numbers[1], numbers[2],
       h("td", { class: "tl-s4" }, h("span", { class: "tl-bar-of" }, bar), weight),
-      h("td", { class: "tl-s5" }, h("span", { class: "tl-pair" }, ...value.map((each) => each.input))),
-      h("td", { class: "tl-s5" }, h("span", { class: "tl-pair" }, ...products)));
+      pair(value.map((each) => each.input)),
+      pair(products));
     return { key, value, left, bar, weight, numbers, products, row };
   });
   const times = h("span"), sum = number(3), one = h("td", { class: "tl-s4" }, "1.000");
   const output = axes.map(() => h("span"));
   const top = (step, ...text) => h("th", { scope: "col", class: `tl-s${step}` }, ...text);
-  const element = h("div", { class: "tl-sums", tabindex: 0, role: "region", "aria-label": "every number" },
-    h("table", {}, h("thead", {},
-      h("tr", {}, h("td"), top(1, "query × key, term by term"), top(1, "score"), top(2, times),
-        top(3, "e to that"), top(4, "weight"), top(5, "value"), top(5, "weight × value"))),
+  const element = h("div", { class: "tl-sums", tabindex: 0, role: "region",
+    "aria-label": "every number" }, h("table", {}, h("thead", {},
+      h("tr", {}, h("td"), top(1, "query × key, term by term"), top(1, "score"),
+        top(2, "scaled", h("br"), times), top(3, "e to that"), top(4, "weight"),
+        top(5, "value"), top(5, "weight × value"))),
     h("tbody", {},
       h("tr", { class: "tl-asks" }, h("th", { scope: "row", class: "tl-query-ink" }, "query"),
         h("td", {}, h("span", { class: "tl-terms" }, ...query.map((each) => each.input))),
         h("td", { colspan: 6 })),
       ...rows.map(({ row }) => row)),
-    h("tfoot", {}, h("tr", {}, h("th", { scope: "row", class: "tl-s3" }, "sum"), h("td", { colspan: 3 }), sum, one, h("td"),
-      h("td", { class: "tl-s5 tl-output-ink" }, h("span", { class: "tl-pair" }, ...output))))));
+    h("tfoot", {}, h("tr", {}, h("th", { scope: "row", class: "tl-s3" }, "sum"),
+      h("td", { colspan: 3 }), sum, one, h("td"),
+      pair(output, "tl-output-ink")))));
   const put = (place, text) => { if (place.textContent !== text) place.textContent = text; };
   return {
     element,
