@@ -230,6 +230,18 @@ def test_the_keyboard_alone_reaches_everything(shown):
     expect(page.locator("table")).to_be_visible()
 
 
+def test_three_keys_within_one_frame_are_three_steps(shown):
+    page = shown()
+    page.locator(".tl-board canvas").evaluate(
+        """(canvas) => {
+          for (const key of ["ArrowDown", "ArrowRight", "ArrowRight"]) {
+            canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          }
+        }"""
+    )
+    expect(page.locator(".tl-readout")).to_contain_text("“[CLS]” attends to “cat”")
+
+
 def test_every_focusable_element_keeps_its_keys_from_jupyterlab_and_none_has_an_id(shown):
     page = shown(read=lambda text: None, predict=("Which?", ["this", "that"]))
     query = "button, input, select, textarea, summary, a, [tabindex]"

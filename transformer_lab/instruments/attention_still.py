@@ -10,7 +10,7 @@ from transformer_lab.instruments.heads import Heads
 WIDTH, LEFT, TOP, GAP = 700, 30, 60, 3  # pixels
 X, Y, ROOM = 460, 118, 220  # pixels: top left of the large matrix, and its largest side
 MOST = 128  # tokens in the large matrix; a longer text has none
-LEVELS = 24  # shades of a thumbnail: faint noise would double the size of the file
+SHADES = 8  # of a thumbnail, equally wide: finer noise would double the size of the file
 BARS = 6
 
 
@@ -53,7 +53,7 @@ def _thumbnails(
     thumbs, step = ours.thumbs(side), side + GAP
     rows = np.arange(side) * thumbs.shape[2] // side
     columns = np.arange(side) * thumbs.shape[3] // side
-    shades = np.rint(thumbs * (LEVELS / 255)) / LEVELS
+    shades = np.minimum(thumbs.astype(int) * SHADES // 255, SHADES - 1) / (SHADES - 1)
     whole = np.full((step * len(ours.layers), step * ours.count, 3), 255, np.uint8)
     for i, layer in enumerate(ours.layers):
         for head in range(ours.count):

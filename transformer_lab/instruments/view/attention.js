@@ -157,7 +157,9 @@ function draw(model, place) {
     if (news.length) model.save_changes();
   }
 
-  const heads = drawHeads(act, colours), zoom = drawZoom(act, colours), text = drawText(act);
+  // Two keys may come within one frame: what acts must ask for the state as it is now.
+  const now = () => state;
+  const heads = drawHeads(act, now, colours), zoom = drawZoom(act, now, colours), text = drawText(act);
   const said = readout(), notice = h("p", { class: "tl-notice" });
   const title = h("h3", {});
   const own = ownSentence(model);

@@ -44,13 +44,13 @@ function tile(score, i) {
   return element;
 }
 
-export function drawHeads(act, colours) {
+export function drawHeads(act, now, colours) {
   const meaning = h("span", { class: "tl-quiet" });
   const bar = h("div", { class: "tl-row" });
   const grid = h("div", { class: "tl-grid", role: "group", onkeydown: onKey });
   const pin = h("button", { type: "button", onclick: () => act({ type: "pin" }) });
   const compare = h("button", { type: "button",
-    onclick: () => act({ type: "difference", on: !state.difference }) });
+    onclick: () => act({ type: "difference", on: !now().difference }) });
   const clear = h("button", { type: "button", onclick: () => act({ type: "unpin" }) }, "Unpin both");
   const help = h("span", { class: "tl-quiet" });
   const pins = h("div", { class: "tl-row tl-pins" }, pin, compare, clear, help);

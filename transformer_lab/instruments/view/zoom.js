@@ -28,7 +28,7 @@ export function scaled(values, columns, scale) {
   });
 }
 
-export function drawZoom(act, colours) {
+export function drawZoom(act, now, colours) {
   const heading = h("h4", {});
   const canvas = h("canvas", { tabindex: 0, role: "application", onkeydown: onKey,
     onpointermove: (event) => point(cellAt(event, canvas, place.cell, ...size())),
@@ -52,18 +52,17 @@ export function drawZoom(act, colours) {
   let data, state, view, place = { cell: 1 }, width = 0, lit = [];
 
   const size = () => [data.rows.length, data.columns.length];
-  const active = () => state.point ?? state.chosen;
 
   function point(cell) {
-    const { point: now } = state;
-    if (cell?.row !== now?.row || cell?.column !== now?.column) act({ type: "point", cell });
+    const last = now().point;
+    if (cell?.row !== last?.row || cell?.column !== last?.column) act({ type: "point", cell });
   }
 
   function onKey(event) {
-    const now = active();
-    const at = { row: now?.row ?? 0, column: now?.column ?? 0 };
+    const cell = now().point ?? now().chosen;
+    const at = { row: cell?.row ?? 0, column: cell?.column ?? 0 };
     const to = moveCursor(at, event.key, ...size(), event.ctrlKey);
-    if (to) act({ type: "point", cell: now ? to : at });
+    if (to) act({ type: "point", cell: cell ? to : at });
     else if (event.key === "Enter" || event.key === " ") act({ type: "choose", cell: at });
     else if (event.key === "Escape") act({ type: "choose", cell: null });
     else return;
@@ -103,7 +102,7 @@ export function drawZoom(act, colours) {
   }
 
   function mark() {
-    const cell = active(), [count, across] = size();
+    const cell = state.point ?? state.chosen, [count, across] = size();
     const show = (frame, on, x, y, wide, high) => {
       frame.hidden = !on;
       if (on) frame.style.cssText = `width:${wide}px;height:${high}px;transform:translate(${x}px,${y}px)`;
