@@ -23,6 +23,7 @@ COMMANDS = {  # name: (needs the development set, what .venv's Python runs, help
     "run": (False, ["notebooks/build.py", "--run"], "execute every lesson and report"),
     "test": (True, ["tests"], "run every check, or pytest alone with the arguments you add"),
     "notebooks": (True, ["notebooks/build.py"], "build the lessons from notebooks/source"),
+    "claims": (False, ["-m", "transformer_lab.claims"], "list what the course claims, and bounds"),
     "bench": (True, ["benchmarks"], "measure all, or the files of benchmarks/ that you name"),
 }
 ROOT = Path(__file__).resolve().parent
@@ -37,7 +38,8 @@ ADVICE = {  # what a failure says: what you can do about it
     "ensurepip is not|named venv|named ensurepip": "On Debian or Ubuntu: apt install python3-venv.",
     "No space left|WinError 112": "The disk is full: free 3 GB.",
     "Connection|Timeout|ProxyError|SSLError": "A package index did not answer: check the network.",
-    "found for torch|requested torch": f"Or choose: {SETTING}=default is usual, on Linux 3 GB.",
+    "found for torch|requested torch": f"Or choose the usual torch, on Linux 3 GB of CUDA:"
+    f" set {SETTING}=default in the environment.",
 }
 
 
@@ -72,10 +74,8 @@ def step(title: str, *commands: "list[str]", needed: bool = True) -> None:
 
 
 def install_torch(choice: str) -> None:
-    """Install torch alone: auto, cpu, default or a requirement; PIN then keeps it as it is.
-
-    The ordinary wheel brings 3 GB of CUDA to Linux: there only a driver or you choose it.
-    """
+    """Install torch alone: auto, cpu, default or a requirement; PIN then keeps it as it is."""
+    # The usual wheel brings 3 GB of CUDA to Linux: there only a driver or you choose it.
     smi = shutil.which("nvidia-smi")
     works = smi and subprocess.call([smi], stdout=subprocess.DEVNULL) == 0
     nvidia = works or os.path.exists("/proc/driver/nvidia")
