@@ -79,8 +79,8 @@ def _translator(D: int, H: int, dropout: float) -> Preset:
     """
     return Preset(
         ModelConfig(
-            37_000, D, H, 6, max_len=1024, norm="post", activation="relu", dropout=dropout, bias=False,
-            scale_embeddings=True,
+            37_000, D, H, 6, max_len=1024, norm="post", activation="relu", dropout=dropout,
+            bias=False, scale_embeddings=True,
         ),
         "encoder-decoder",
     )  # fmt: skip
