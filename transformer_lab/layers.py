@@ -79,7 +79,7 @@ class EncoderLayer(nn.Module):
         self.attention = _attention(config)
         self.feed_forward = FeedForward(config)
         self.attention_norm, self.feed_forward_norm = make_norm(config), make_norm(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def forward(
         self,
@@ -100,7 +100,9 @@ class EncoderLayer(nn.Module):
         return norm(states) if self.pre else states
 
     def _after(self, norm: nn.Module, states: Tensor, change: Tensor) -> Tensor:
-        states = states + self.dropout(change)
+        if self.dropout and self.training:
+            change = F.dropout(change, self.dropout)
+        states = states + change
         return states if self.pre else norm(states)
 
 
