@@ -71,6 +71,7 @@ export function drawZoom(act, now, colours) {
 
   function place_() {
     place = layout(width, data);
+    board.classList.toggle("tl-dense", place.cell < 8);
     board.style.setProperty("--tl-left", `${place.left}px`);
     board.style.setProperty("--tl-top", `${place.top}px`);
     const label = (along) => (token, i) => {
@@ -130,6 +131,8 @@ export function drawZoom(act, now, colours) {
       state = next;
       view = nextView;
       if (fresh) {
+        // A long text asks for more room, and gets a line of its own where there is too little.
+        element.style.flexBasis = `${Math.min(620, Math.max(330, 60 + 8 * data.columns.length))}px`;
         width = element.clientWidth;
         place_();
       }
