@@ -341,6 +341,11 @@ def test_a_page_of_one_layer_is_small_and_the_whole_is_not_much_larger(tmp_path)
     assert len(explorer.to_html()) <= 1_200_000
 
 
+def test_a_page_of_a_layer_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"layer must be among \(0, 1\), not 2"):
+        AttentionExplorer(weights(), TOKENS).to_html(layer=2)
+
+
 def test_a_page_of_one_layer_of_a_long_text_carries_all_its_heads():
     page = large(CAP, layers=2).to_html(layer=1)
     assert '"sent":[[1,0],' in page

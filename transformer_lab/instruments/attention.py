@@ -143,6 +143,8 @@ class AttentionExplorer(Instrument):
         """The offline page; `layer=3` alone leaves the other layers out, for a small page."""
         if "layer" in state:
             one = [state["layer"]]
+            if one[0] not in self._heads.layers:
+                raise ValueError(f"layer must be among {self._heads.layers}, not {one[0]!r}")
             pinned = [place for place in self.pinned if place[0] in one]
             state = {"content": self._content(one), "pinned": pinned, **state}
         return super().to_html(path, **state)

@@ -87,14 +87,17 @@ class Instrument(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return self.describe()
 
-    def figure(self, picture: bytes | None = None) -> str:
-        """The picture as HTML; behind a fold while a question is open."""
+    def figure(self) -> str:
+        """The picture with its words as HTML; behind a fold while a question is open."""
+        return self._figure(self.picture())
+
+    def _figure(self, picture: bytes) -> str:
         words = html.escape(self.describe())
-        data = base64.b64encode(picture or self.picture()).decode()
+        data = base64.b64encode(picture).decode()
         image = f'<img alt="{words}" src="data:image/png;base64,{data}" style="max-width:100%">'
         if self.question and self.answer is None:
             asked = f"<summary>{html.escape(self.question)} Decide, then open.</summary>"
-            image = f"<details>{asked}{image}</details>"
+            return f"<figure><details>{asked}{image}<p>{words}</p></details></figure>"
         return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -105,7 +108,7 @@ class Instrument(anywidget.AnyWidget):
         picture = self.picture()
         still = {
             "text/plain": self.describe(),
-            "text/html": self.figure(picture),
+            "text/html": self._figure(picture),
             "image/png": base64.b64encode(picture).decode(),
         }
         return {**data, **still}, metadata
