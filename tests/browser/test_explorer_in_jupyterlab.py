@@ -155,7 +155,20 @@ def test_the_weights_of_another_layer_come_when_they_are_wanted(notebook):
     head(place, 0, 1).click()
     place.get_by_role("button", name="Pin layer 0 head 1").click()
     expect(place.locator("h4")).to_have_text("layer 2 head 5 − layer 0 head 1")
-    expect(place.locator(".tl-board")).to_be_visible()
+    expect(place.locator(".tl-waits")).to_have_count(0)
+
+
+def test_walking_into_a_layer_that_has_to_be_sent_keeps_the_focus(notebook):
+    place = view(notebook, LONG)
+    head(place, 0, 3).click()
+    eventually(notebook, "[0, 3] in long.content['sent']", "True")
+    head(place, 0, 3).focus()
+    notebook.page.keyboard.press("End")
+    notebook.page.keyboard.press("ArrowDown")
+    eventually(notebook, "[long.layer, long.head] in long.content['sent']", "True")
+    expect(place.locator(".tl-waits")).to_have_count(0)
+    focused = notebook.page.evaluate("document.activeElement.ariaLabel")
+    assert focused == place.locator(".tl-head[aria-current]").get_attribute("aria-label")
 
 
 def test_a_prediction_reaches_python_and_uncovers_the_picture(notebook):

@@ -2,8 +2,8 @@
 // compared. Everything but `render` is pure.
 
 import { drawHeads, headName } from "./heads.js";
-import { drawZoom, scaled } from "./zoom.js";
-import { drawText } from "./text.js";
+import { drawZoom } from "./zoom.js";
+import { drawText, sameTokens } from "./text.js";
 import { cividis, diverging } from "./matrix.js";
 import {
   bytes, copy, csv, floats, h, listen, predictFirst, probabilities, readout, table,
@@ -126,11 +126,6 @@ export function sentence(data, state, view) {
 }
 
 const SYNCED = ["layer", "head", "pinned", "sort"];
-const colours = {
-  scaled,
-  positions: (view, across, scale) => (view.signed ? view.values.map((x) => x / view.limit)
-    : scaled(view.values, across, scale)),
-};
 
 function draw(model, place) {
   const receive = () => ({ ...read(model.get("content")), offline: Boolean(model.get("offline")) });
@@ -159,7 +154,7 @@ function draw(model, place) {
 
   // Two keys may come within one frame: what acts must ask for the state as it is now.
   const now = () => state;
-  const heads = drawHeads(act, now, colours), zoom = drawZoom(act, now, colours), text = drawText(act);
+  const heads = drawHeads(act, now), zoom = drawZoom(act, now), text = drawText(act);
   const said = readout(), notice = h("p", { class: "tl-notice" });
   const title = h("h3", {});
   const own = ownSentence(model);
@@ -219,10 +214,9 @@ function draw(model, place) {
     "change:content"() {
       const old = data;
       data = receive();
-      const kept = JSON.stringify([old.rows, old.columns]) === JSON.stringify([data.rows, data.columns]);
       state = { ...begin((name) => model.get(name)), scale: state.scale, table: state.table,
         difference: state.difference && model.get("pinned").length === 2,
-        ...(kept ? { chosen: state.chosen, point: state.point } : {}) };
+        ...(sameTokens(old, data) ? { chosen: state.chosen, point: state.point } : {}) };
       view = shown(data, state);
       act({ type: "none" });
     },

@@ -2,6 +2,7 @@
 
 import { cividis, drawMatrix, moveCursor } from "./matrix.js";
 import { h, select } from "./parts.js";
+import { scaled } from "./zoom.js";
 
 const THUMB = 48;
 
@@ -21,7 +22,7 @@ export function step(index, key, count, columns) {
   return to && Math.min(count - 1, to.row * columns + to.column);
 }
 
-// What is said of a head, and the letters of its pins.
+// "A", "B" or "": the letter under which a head is pinned.
 export function pinLetter(pinned, layer, head) {
   const i = pinned.findIndex(([a, b]) => a === layer && b === head);
   return i < 0 ? "" : "AB"[i];
@@ -33,7 +34,7 @@ export function headName(data, state, i) {
     + (pin ? `, pinned as ${pin}` : "");
 }
 
-// One line of numbers per head where the text is too long for pictures.
+// A head's score as a number on its colour, where the text is too long for pictures.
 function tile(score, i) {
   const low = Math.min(...score.values), high = Math.max(...score.values);
   const colour = cividis((score.values[i] - low) / (high - low || 1));
@@ -44,7 +45,13 @@ function tile(score, i) {
   return element;
 }
 
-export function drawHeads(act, now, colours) {
+// What the buttons are made from.
+function shape(data) {
+  return JSON.stringify([data.heads, data.scores.map(({ key, name }) => [key, name]),
+    data.sent.length > 0]);
+}
+
+export function drawHeads(act, now) {
   const meaning = h("span", { class: "tl-quiet" });
   const bar = h("div", { class: "tl-row" });
   const grid = h("div", { class: "tl-grid", role: "group", onkeydown: onKey });
@@ -97,7 +104,7 @@ export function drawHeads(act, now, colours) {
       const small = values ?? Float32Array.from(
         data.thumbs.subarray(i * size, (i + 1) * size), (x) => x / 255);
       drawMatrix(canvases[i], {
-        values: colours.scaled(small, width, state.scale), rows, columns: width,
+        values: scaled(small, width, state.scale), rows, columns: width,
         cell: Math.ceil(THUMB / Math.max(rows, width)), colour: cividis,
         mask: values ? data.mask : null,
       });
@@ -154,9 +161,11 @@ export function drawHeads(act, now, colours) {
     element,
     update(nextData, next) {
       const before = state, fresh = nextData !== data;
+      // New weights for the same heads are painted into the same buttons: the focus stays.
+      const built = fresh && (!data || shape(data) !== shape(nextData));
       data = nextData;
       state = next;
-      if (fresh) build();
+      if (built) build();
       if (fresh || before.scale !== state.scale) paint();
       if (fresh || before.sort !== state.sort) arrange();
       if (fresh || before.sort !== state.sort || before.layer !== state.layer

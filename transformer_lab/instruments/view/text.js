@@ -35,6 +35,11 @@ export function arc(x0, x1, y, direction, most) {
   return `M${x0} ${y}A${wide} ${high} 0 0 ${sweep} ${x1} ${y}`;
 }
 
+// Weights may come anew for the same text.
+export function sameTokens(one, two) {
+  return JSON.stringify([one.rows, one.columns]) === JSON.stringify([two.rows, two.columns]);
+}
+
 export function drawText(act) {
   const place = h("div");
   const above = h("span"), below = h("span"), signs = h("span");
@@ -139,7 +144,7 @@ export function drawText(act) {
       mark();
     },
     update(nextData, next, nextView) {
-      const fresh = nextData !== data;
+      const fresh = nextData !== data && !(data && sameTokens(data, nextData));
       data = nextData;
       state = next;
       view = nextView;

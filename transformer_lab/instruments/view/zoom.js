@@ -28,7 +28,7 @@ export function scaled(values, columns, scale) {
   });
 }
 
-export function drawZoom(act, now, colours) {
+export function drawZoom(act, now) {
   const heading = h("h4", {});
   const canvas = h("canvas", { tabindex: 0, role: "application", onkeydown: onKey,
     onpointermove: (event) => point(cellAt(event, canvas, place.cell, ...size())),
@@ -69,7 +69,7 @@ export function drawZoom(act, now, colours) {
     event.preventDefault();
   }
 
-  function place_() {
+  function fit() {
     place = layout(width, data);
     board.classList.toggle("tl-dense", place.cell < 8);
     board.style.setProperty("--tl-left", `${place.left}px`);
@@ -89,11 +89,12 @@ export function drawZoom(act, now, colours) {
     canvas.setAttribute("aria-label",
       `${view.name}: ${count} × ${across} weights; arrow keys move, Enter keeps, Escape lets go`);
     heading.textContent = view.name;
-    board.hidden = !view.values;
+    board.classList.toggle("tl-waits", !view.values);
     if (!view.values) return;
     drawMatrix(canvas, {
-      values: colours.positions(view, across, state.scale), rows: count, columns: across,
-      cell: place.cell, colour: view.colour, mask: data.mask,
+      values: view.signed ? view.values.map((x) => x / view.limit)
+        : scaled(view.values, across, state.scale),
+      rows: count, columns: across, cell: place.cell, colour: view.colour, mask: data.mask,
     });
     key.replaceChildren(view.signed
       ? legend("difference", -view.limit, view.limit, (x) => view.colour(x / view.limit),
@@ -121,7 +122,7 @@ export function drawZoom(act, now, colours) {
     resize(wide) {
       if (!data || Math.abs(wide - width) < 1) return;
       width = wide;
-      place_();
+      fit();
       paint();
       mark();
     },
@@ -134,7 +135,7 @@ export function drawZoom(act, now, colours) {
         // A long text asks for more room, and gets a line of its own where there is too little.
         element.style.flexBasis = `${Math.min(620, Math.max(330, 60 + 8 * data.columns.length))}px`;
         width = element.clientWidth;
-        place_();
+        fit();
       }
       if (redraw) paint();
       mark();
