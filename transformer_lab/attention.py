@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab.cache import KeyValueCache
+from transformer_lab.checks import check_attention, check_states
 from transformer_lab.masks import causal_mask, combine
 from transformer_lab.positions import NOWHERE, Places, rotate
 
@@ -28,7 +29,7 @@ def attention_weights(
     (T, S) or (H, T, S) is added to the scores. Vaswani et al. 2017, section 3.2.1.
     Raises ValueError when shapes do not fit, TypeError for a mask that is not boolean.
     """
-    _check(query, key, key, mask)
+    check_attention(query, key, key, mask, bias)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.transpose(-2, -1) * scale
     if bias is not None:
@@ -57,7 +58,7 @@ def attention(
     never stores the (T, S) table. causal=True adds the causal mask, without building it where the
     kernel can do without. dropout is the share of weights dropped, for training.
     """
-    _check(query, key, value, mask)
+    check_attention(query, key, value, mask, bias)
     T, S = query.shape[-2], key.shape[-2]
     # The kernel's own causal flag counts from the first key: right only when T = S.
     in_kernel = causal and mask is None and bias is None and T == S
@@ -121,6 +122,10 @@ class MultiHeadAttention(nn.Module):
             key, value = self.keys_values(states if context is None else context, places)
             if cache is not None:
                 key, value = cache.extend(key, value)
+        if len(key) != len(query):
+            raise ValueError(
+                f"states and context must have as many rows, got {len(query)} and {len(key)}"
+            )
         mixed = attention(
             query,
             self.shared(key),
@@ -135,16 +140,13 @@ class MultiHeadAttention(nn.Module):
 
     def queries(self, states: Tensor, places: Places = NOWHERE) -> Tensor:
         """(B, T, D) -> (B, H, T, d), rotated where places says so."""
-        if states.dim() != 3 or states.shape[-1] != self.query.in_features:
-            raise ValueError(
-                f"states must have shape (B, T, {self.query.in_features}), got "
-                f"{tuple(states.shape)}"
-            )
+        check_states("states", states, self.query.weight)
         query = self._split(self.query(states))
         return query if places.rotation is None else rotate(query, *places.rotation)
 
     def keys_values(self, context: Tensor, places: Places = NOWHERE) -> tuple[Tensor, Tensor]:
         """(B, S, D) -> keys and values, (B, K, S, d) each, the keys rotated like queries."""
+        check_states("context", context, self.key.weight)
         key, value = self._split(self.key(context)), self._split(self.value(context))
         return (key if places.rotation is None else rotate(key, *places.rotation)), value
 
@@ -163,25 +165,3 @@ class MultiHeadAttention(nn.Module):
 def per_head(mask: Tensor | None) -> Tensor | None:
     """A mask that fits (B, H, T, S): a batch of masks (B, T, S) gets its axis for the heads."""
     return mask[:, None] if mask is not None and mask.dim() == 3 else mask
-
-
-def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
-    if query.dim() < 2 or key.dim() < 2 or query.shape[-1] != key.shape[-1]:
-        raise ValueError(
-            f"query (..., T, d) and key (..., S, d) must agree in d, got {tuple(query.shape)} and "
-            f"{tuple(key.shape)}"
-        )
-    if value.dim() < 2 or value.shape[-2] != key.shape[-2]:
-        raise ValueError(
-            f"key (..., S, d) and value (..., S, v) must agree in S, got {tuple(key.shape)} and "
-            f"{tuple(value.shape)}"
-        )
-    if mask is None:
-        return
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean (True = may look), got {mask.dtype}")
-    T, S = query.shape[-2], key.shape[-2]
-    if mask.dim() < 2 or mask.shape[-2] not in (1, T) or mask.shape[-1] not in (1, S):
-        raise ValueError(
-            f"mask {tuple(mask.shape)} does not fit scores (..., T, S) = (..., {T}, {S})"
-        )

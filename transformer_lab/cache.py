@@ -16,6 +16,8 @@ class KeyValueCache:
 
         Raises ValueError when more than max_len positions would be held.
         """
+        if self._keys is not None and len(self._keys) != len(key):
+            raise ValueError(f"the cache holds {len(self._keys)} rows, got {len(key)}")
         end = self.length + key.shape[2]
         if end > self.max_len:
             raise ValueError(f"the cache holds max_len={self.max_len} positions, not {end}")

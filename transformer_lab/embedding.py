@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from transformer_lab.checks import check_boolean, check_ids
 from transformer_lab.config import ModelConfig
 from transformer_lab.layers import make_norm
 from transformer_lab.positions import Places, alibi, rotary_table, sinusoidal
@@ -55,10 +56,10 @@ class Embedding(nn.Module):
         The first token is at position `start`. real, bool (B, start + T), is False for padding,
         which may stand at either side; positions then count real tokens only. segments (B, T),
         None means all of segment 0.
-        Raises ValueError for ids, lengths and shapes that do not fit.
+        Raises ValueError or TypeError for ids, lengths and shapes that do not fit.
         """
-        T = tokens.shape[-1]
-        self._check(tokens, start, real)
+        self._check(tokens, segments, start, real)
+        T = tokens.shape[1]
         states = self.tokens(tokens)
         if self.scale != 1.0:
             states = states * self.scale
@@ -82,24 +83,29 @@ class Embedding(nn.Module):
             cosine, sine = cosine[:, None], sine[:, None]
         return Places(rotation=(cosine, sine))
 
-    def _check(self, tokens: Tensor, start: int, real: Tensor | None) -> None:
-        if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
-            raise ValueError(
-                f"tokens must be whole numbers of shape (B, T), not empty, got {tokens.dtype} of "
-                f"shape {tuple(tokens.shape)}"
-            )
+    def _check(
+        self, tokens: Tensor, segments: Tensor | None, start: int, real: Tensor | None
+    ) -> None:
+        check_ids("tokens", tokens, self.tokens)
         B, T = tokens.shape
         if self.kind not in ("none", "alibi") and start + T > self.max_len:
             raise ValueError(
                 f"tokens reach position {start + T}, this model has max_len={self.max_len}"
             )
-        if real is not None and (real.dtype != torch.bool or real.shape != (B, start + T)):
+        if real is not None:
+            check_boolean(real)
+            if real.shape != (B, start + T) or real.device != tokens.device:
+                raise ValueError(
+                    f"mask must have shape (B, S) = {(B, start + T)} and be on {tokens.device}, "
+                    f"got {tuple(real.shape)} on {real.device}"
+                )
+        if segments is None:
+            return
+        if self.segments is None:
+            raise ValueError("segments must be None: this model's config has n_segments=0")
+        check_ids("segments", segments, self.segments)
+        if segments.shape != tokens.shape:
             raise ValueError(
-                f"the padding mask must be bool of shape (B, S) = {(B, start + T)}, got "
-                f"{real.dtype} of shape {tuple(real.shape)}"
-            )
-        low, high = (int(end) for end in tokens.aminmax())
-        if low < 0 or high >= self.vocab_size:
-            raise ValueError(
-                f"token ids must lie in 0..{self.vocab_size - 1}, got {low if low < 0 else high}"
+                f"segments must have the shape of tokens, {tuple(tokens.shape)}, got "
+                f"{tuple(segments.shape)}"
             )

@@ -5,6 +5,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from transformer_lab.checks import check_boolean, check_tensor
+
 
 def causal_mask(T: int, S: int | None = None, device: torch.device | str | None = None) -> Tensor:
     """Each position may look at itself and at what came before: bool (T, S).
@@ -23,7 +25,8 @@ def padding_mask(lengths: Tensor, S: int | None = None) -> Tensor:
 
     S is the padded length, max(lengths) when None. A length of 0 gives a row that sees nothing.
     """
-    if lengths.dim() != 1 or lengths.is_floating_point():
+    check_tensor("lengths", lengths)
+    if lengths.dim() != 1 or lengths.dtype not in (torch.int64, torch.int32):
         raise ValueError(
             f"lengths must be whole numbers of shape (B,), got {lengths.dtype} of shape "
             f"{tuple(lengths.shape)}"
@@ -37,6 +40,7 @@ def padding_mask(lengths: Tensor, S: int | None = None) -> Tensor:
 
 def token_mask(tokens: Tensor, pad_id: int) -> Tensor:
     """The same from token ids: (B, S) -> bool (B, 1, S), True where the token is not padding."""
+    check_tensor("tokens", tokens)
     if tokens.dim() != 2:
         raise ValueError(f"tokens must have shape (B, S), got {tuple(tokens.shape)}")
     return (tokens != pad_id)[:, None, :]
@@ -58,8 +62,7 @@ def combine(*masks: Tensor | None) -> Tensor | None:
     """
     given = [mask for mask in masks if mask is not None]
     for mask in given:
-        if mask.dtype != torch.bool:
-            raise TypeError(f"a mask is boolean (True = may look), got {mask.dtype}")
+        check_boolean(mask)
     try:
         return reduce(torch.logical_and, given) if given else None
     except RuntimeError:

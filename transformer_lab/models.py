@@ -1,10 +1,10 @@
 """Whole models: token ids in, states or logits out. No loss, no training, no plotting."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab.cache import KeyValueCache
+from transformer_lab.checks import check_boolean
 from transformer_lab.config import ModelConfig
 from transformer_lab.embedding import Embedding
 from transformer_lab.initialise import glorot, quieten, small_normal
@@ -31,8 +31,8 @@ class TextEncoder(nn.Module):
         mask is bool, True = may be looked at: (B, T) for padding or (B, T, T); None takes it from
         config.pad_id, and without a pad_id every token sees every token.
         """
-        mask = self._mask(tokens, mask)
         states, places = self.embedding(tokens, segments)
+        mask = self._mask(tokens, mask)
         for layer in self.layers:
             states = layer(states, mask=mask, places=places)
         return self.norm(states)
@@ -55,8 +55,7 @@ class TextEncoder(nn.Module):
     def _mask(self, tokens: Tensor, mask: Tensor | None) -> Tensor | None:
         if mask is None:
             return _real(tokens, self.config.pad_id)
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be boolean (True = may be looked at), got {mask.dtype}")
+        check_boolean(mask)
         B, T = tokens.shape
         if mask.shape not in ((B, T), (B, 1, T), (B, T, T)):
             raise ValueError(
@@ -138,8 +137,8 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source: Tensor) -> Tensor:
         """source (B, S) -> one state for each source token, (B, S, D)."""
-        mask = self.source_mask(source)
         states, places = self.source_embedding(source)
+        mask = self.source_mask(source)
         for layer in self.encoder:
             states = layer(states, mask=mask, places=places)
         return self.encoder_norm(states)

@@ -1,0 +1,103 @@
+"""What tensors must be before anything is computed with them; errors name argument and value."""
+
+import torch
+from torch import Tensor, nn
+
+
+def check_tensor(name: str, x: Tensor) -> None:
+    """Raises TypeError for what is no tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
+
+
+def check_boolean(mask: Tensor, name: str = "mask") -> None:
+    """Raises TypeError for a mask that is no boolean tensor."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{name} must be a boolean tensor (True = may look), got {found}")
+
+
+def check_ids(name: str, ids: Tensor, table: nn.Embedding) -> None:
+    """Raises TypeError or ValueError for ids (B, T) that cannot be looked up in the table."""
+    check_tensor(name, ids)
+    if ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32) or not ids.numel():
+        raise ValueError(
+            f"{name} must be int64 or int32 of shape (B, T), not empty, got {ids.dtype} of shape "
+            f"{tuple(ids.shape)}"
+        )
+    if ids.device != table.weight.device:
+        raise ValueError(f"{name} must be on {table.weight.device}, got {ids.device}")
+    low, high = (int(end) for end in ids.aminmax())
+    if low < 0 or high >= table.num_embeddings:
+        raise ValueError(
+            f"{name} must lie in 0..{table.num_embeddings - 1}, got {low if low < 0 else high}"
+        )
+
+
+def check_states(name: str, x: Tensor, like: Tensor) -> None:
+    """Raises TypeError or ValueError for states that a weight `like` (…, D) cannot read."""
+    check_tensor(name, x)
+    if x.dim() != 3 or x.shape[-1] != like.shape[-1]:
+        raise ValueError(f"{name} must have shape (B, T, {like.shape[-1]}), got {tuple(x.shape)}")
+    _check_kind(name, x, like)
+
+
+def check_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> None:
+    """Raises TypeError or ValueError unless these make scores (..., T, S) that the mask fits."""
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        check_tensor(name, x)
+        if x.dim() < 2 or not x.is_floating_point():
+            raise ValueError(
+                f"{name} must be floating point of shape (..., length, width), got {x.dtype} of "
+                f"shape {tuple(x.shape)}"
+            )
+        _check_kind(name, x, query)
+    (*rows, T, d), (*key_rows, S, key_d) = query.shape, key.shape
+    *value_rows, values, _ = value.shape
+    if d != key_d or not d:
+        raise ValueError(
+            f"query (..., T, d) and key (..., S, d) must agree in d, got {tuple(query.shape)} and "
+            f"{tuple(key.shape)}"
+        )
+    if values != S:
+        raise ValueError(
+            f"key (..., S, d) and value (..., S, v) must agree in S, got {tuple(key.shape)} and "
+            f"{tuple(value.shape)}"
+        )
+    if not rows == key_rows == value_rows:
+        try:
+            rows = [*torch.broadcast_shapes(rows, key_rows, value_rows)]
+        except RuntimeError:
+            raise ValueError(
+                f"query, key and value must agree in their first axes, got {tuple(query.shape)}, "
+                f"{tuple(key.shape)} and {tuple(value.shape)}"
+            ) from None
+    if mask is not None:
+        check_boolean(mask)
+        _check_fits("mask", mask, [*rows, T, S], query.device)
+    if bias is not None:
+        check_tensor("bias", bias)
+        _check_fits("bias", bias, [*rows, T, S], query.device)
+
+
+def _check_fits(name: str, x: Tensor, scores: list[int], device: torch.device) -> None:
+    shape = list(x.shape)
+    same = zip(shape[::-1], scores[::-1], strict=False)
+    if not 2 <= len(shape) <= len(scores) or any(n not in (1, size) for n, size in same):
+        raise ValueError(f"{name} {tuple(shape)} does not fit scores (..., T, S) = {tuple(scores)}")
+    if x.device != device:
+        raise ValueError(f"{name} must be on {device}, got {x.device}")
+
+
+def _check_kind(name: str, x: Tensor, like: Tensor) -> None:
+    other = x.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type)
+    if other or x.device != like.device:
+        raise ValueError(
+            f"{name} must be {like.dtype} on {like.device}, got {x.dtype} on {x.device}"
+        )
