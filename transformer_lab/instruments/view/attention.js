@@ -234,7 +234,6 @@ function ownSentence(model) {
   const go = h("button", { type: "submit", disabled: offline }, "Read it");
   const note = h("p", { class: "tl-quiet", role: "status" });
   const answer = () => {
-    go.disabled = offline;
     note.textContent = offline
       ? "Reading a new sentence needs the notebook: this page carries no model."
       : model.get("message");
@@ -243,8 +242,7 @@ function ownSentence(model) {
     event.preventDefault();
     if (!box.value.trim()) note.textContent = "Type a word or a sentence first.";
     else if (box.value !== model.get("text")) {
-      note.textContent = "Reading …";
-      go.disabled = true;
+      note.textContent = "Reading … (a notebook that runs other cells answers when they are done)";
       model.set("message", "");
       model.set("text", box.value);
       model.save_changes();
