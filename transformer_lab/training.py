@@ -1,25 +1,38 @@
 """train(): a generator, so that whoever asks for the next step decides what to do between."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer_lab.models import EncoderDecoder
+from transformer_lab import distributed, schedules
+from transformer_lab.gradients import Loss, has_bf16, mean_gradient
+from transformer_lab.models import EncoderDecoder, LanguageModel
+from transformer_lab.resuming import load_run, save_run, steps_done
+from transformer_lab.schedules import Schedule, warmup_cosine
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update: its number from 1, the loss before it in nats, rate and gradient norm."""
+    """One update: its number from 1, the loss before it in nats, rate and gradient norm.
+
+    tokens is what the mean was taken over: targets that are not padding, or batches where a loss
+    of your own gives no count.
+    """
 
     index: int
     loss: float
     rate: float
     gradient_norm: float
+    tokens: int
 
 
 def train(
@@ -30,54 +43,139 @@ def train(
     warmup: int = 0,
     weight_decay: float = 0.01,
     clip: float = 1.0,
-    loss: Callable[[nn.Module, Any], Tensor] | None = None,
+    loss: Loss | None = None,
+    *,
+    schedule: Schedule = warmup_cosine,
+    smoothing: float = 0.0,
+    accumulate: int = 1,
+    bf16: bool = False,
+    checkpoint: str | Path | None = None,
+    save_every: int = 100,
+    resume: bool = False,
 ) -> Iterator[Step]:
     """Train with AdamW and yield one Step per update, at most `steps` of them.
 
-    The rate rises linearly for warmup steps, then falls on a cosine to a tenth of its height
-    (Loshchilov and Hutter 2017). loss(model, batch) gives the number to lower; None means the next
-    token: batches of ids (B, T + 1) for a LanguageModel, pairs (source, target) for an
-    EncoderDecoder. The model is in training mode during a step and as it was between them.
-    Raises FloatingPointError with step, rate and gradient norm when the loss is not finite; the
-    weights are then those from before the step.
+    The rate is `rate` times what schedule(step, steps, warmup) gives. clip bounds the gradient's
+    norm (math.inf: no bound). The model is in training mode during a step and as it was between.
+
+    loss(model, batch) gives the mean to lower, or a pair (sum, count). None means the next token,
+    with label smoothing: batches of ids (B, T + 1) for a LanguageModel, pairs (source, target)
+    for an EncoderDecoder.
+
+    One update takes `accumulate` batches, and equals that with one large batch: the mean is over
+    the tokens of all of them. Means without a count weigh the same each. Under torchrun every
+    process takes its rows of each batch (distributed.py), with the same result. bf16=True
+    multiplies matrices in bfloat16; weights and losses stay as they are.
+
+    checkpoint names a safetensors file, written after each save_every-th step and the last. With
+    resume=True, training goes on from that file if it exists. Run the same script again: batches
+    that were used are drawn and passed over, and all that follows is bit-equal.
+
+    Raises ValueError or TypeError for arguments that do not fit, and FloatingPointError with step,
+    rate and gradient norm when a loss is not finite: the weights are then those from before the
+    step, and the checkpoint is the last one written.
     """
-    if steps < 1 or not 0 <= warmup < steps:
-        raise ValueError(f"need 0 <= warmup < steps, got warmup={warmup}, steps={steps}")
-    loss = next_token_loss if loss is None else loss
-    optimiser = torch.optim.AdamW(
-        weight_groups(model, weight_decay), lr=rate, betas=(0.9, 0.98), fused=True
-    )
-    for index, batch in zip(range(1, steps + 1), batches, strict=False):
-        now = rate * warmup_cosine(index, steps, warmup)
-        for group in optimiser.param_groups:
-            group["lr"] = now
-        was_training = model.training
-        model.train()
-        optimiser.zero_grad()
-        value = loss(model, batch)
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), clip).item()
-        model.train(was_training)
-        if not (math.isfinite(value.item()) and math.isfinite(norm)):
-            raise FloatingPointError(
-                f"step {index}: loss {value.item()}, rate {now:.3g}, gradient norm {norm:.3g}; "
-                f"the weights are those from before this step. Try a lower rate"
-            )
-        optimiser.step()
-        yield Step(index, value.item(), now, norm)
+    schedules.check(1, steps, warmup)
+    folder = Path(checkpoint).parent if checkpoint else Path()
+    for name, value, fits, expectation in (
+        ("rate", rate, 0 < rate < math.inf, "positive and finite"),
+        ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, "0 or more"),
+        ("clip", clip, clip > 0, "positive"),
+        ("smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1"),
+        ("smoothing", smoothing, not (smoothing and loss), "0 with a loss of your own"),
+        ("accumulate", accumulate, accumulate >= 1, "1 or more"),
+        ("save_every", save_every, save_every >= 1, "1 or more"),
+        ("checkpoint", checkpoint, checkpoint or not resume, "a file to resume from"),
+        ("checkpoint", checkpoint, folder.is_dir(), "in a folder that exists"),
+    ):
+        if not fits:
+            raise ValueError(f"{name} must be {expectation}, got {value!r}")
+    if loss is None and not isinstance(model, LanguageModel | EncoderDecoder):
+        raise TypeError(
+            f"model must be a LanguageModel or an EncoderDecoder unless you give a loss, got "
+            f"{type(model).__name__}"
+        )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"model must have weights to train, got {type(model).__name__}")
+    device = next(model.parameters()).device
+    if bf16 and not has_bf16(device):
+        raise ValueError(f"bf16 must be False: this {device.type} has no bfloat16 instructions")
+    measure = loss or partial(next_token_sum, smoothing=smoothing)
+
+    def updates() -> Iterator[Step]:
+        distributed.join(model, device)
+        optimiser = torch.optim.AdamW(
+            weight_groups(model, weight_decay), lr=rate, betas=(0.9, 0.98), fused=True
+        )
+        given, done = iter(batches), 0
+        if checkpoint and resume and (done := steps_done(checkpoint)):
+            for _ in islice(given, done * accumulate):
+                pass
+            load_run(checkpoint, model, optimiser)  # last: drawing batches moves random states
+        for index in range(done + 1, steps + 1):
+            group = list(islice(given, accumulate))
+            if not group:
+                if checkpoint and index > done + 1:
+                    save_run(checkpoint, model, optimiser, index - 1)
+                return
+            now = rate * schedule(index, steps, warmup)
+            with in_training_mode(model):
+                mean, tokens = mean_gradient(model, group, measure, bf16)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip).item()
+            if not (math.isfinite(mean) and math.isfinite(norm)):
+                raise FloatingPointError(
+                    f"step {index}: loss {mean}, rate {now:.3g}, gradient norm {norm:.3g}; "
+                    f"the weights are those from before this step. Try a lower rate"
+                )
+            for parameters in optimiser.param_groups:
+                parameters["lr"] = now
+            optimiser.step()
+            if checkpoint and (index % save_every == 0 or index == steps):
+                save_run(checkpoint, model, optimiser, index)
+            yield Step(index, mean, now, norm, tokens)
+
+    return updates()
 
 
-def next_token_loss(model: nn.Module, batch: Any) -> Tensor:
+def next_token_loss(model: nn.Module, batch: Any, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy in nats of each next token, padding left out."""
+    total, count = next_token_sum(model, batch, smoothing)
+    return total / count
+
+
+def next_token_sum(model: nn.Module, batch: Any, smoothing: float = 0.0) -> tuple[Tensor, int]:
+    """Summed cross-entropy in nats of each next token that is not padding, and their number.
+
+    batch is ids (B, T + 1), or a pair of source (B, S) and target (B, T + 1). smoothing is the
+    share of the target that is spread evenly over all V tokens (Szegedy et al. 2016, section 7;
+    0.1 in Vaswani et al. 2017, section 5.4): smoothing_floor says how low the loss can then go.
+    """
+    *source, target = batch if isinstance(batch, tuple | list) else (batch,)
+    logits, expected = model(*source, target[:, :-1]), target[:, 1:]
     pad_id: Any = model.config.pad_id  # type: ignore[union-attr]
-    if isinstance(model, EncoderDecoder):
-        source, target = batch
-        logits = model(source, target[:, :-1])
-    else:
-        target = batch
-        logits = model(target[:, :-1])
-    ignored = -100 if pad_id is None else pad_id
-    return F.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), ignore_index=ignored)
+    total = F.cross_entropy(
+        logits.flatten(0, 1),
+        expected.flatten(),
+        ignore_index=-100 if pad_id is None else pad_id,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    return total, expected.numel() if pad_id is None else int((expected != pad_id).sum())
+
+
+def smoothing_floor(smoothing: float, classes: int) -> float:
+    """The least mean loss in nats with label smoothing over V classes: the entropy of the target.
+
+    One class has 1 - ε + ε/V of it, each other one ε/V. A model that knows every answer gets there
+    and no lower.
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing must be at least 0 and below 1, got {smoothing!r}")
+    if classes < 1:
+        raise ValueError(f"classes must be 1 or more, got {classes!r}")
+    other = smoothing / classes
+    right = 1 - smoothing + other
+    return -right * math.log(right) - (classes - 1) * other * math.log(other or 1)
 
 
 def weight_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -89,9 +187,13 @@ def weight_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
-def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.1) -> float:
-    """The share of the full rate at a step: up to 1 in warmup steps, down to floor at the end."""
-    if step <= warmup:
-        return step / warmup
-    done = (step - warmup) / (steps - warmup)
-    return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+@contextmanager
+def in_training_mode(model: nn.Module) -> Iterator[None]:
+    """For the length of a `with` block; then every part is as it was, whatever happened."""
+    resting = [part for part in model.modules() if not part.training]
+    model.train()
+    try:
+        yield
+    finally:
+        for part in resting:
+            part.training = False
