@@ -186,7 +186,7 @@ def test_arguments_that_do_not_fit_are_named(model: LanguageModel) -> None:
     start = torch.tensor([[1]])
     with pytest.raises(ValueError, match=r"max_new_tokens.*0"):
         generate(model, start, 0)
-    with pytest.raises(ValueError, match="temperature=-1"):
+    with pytest.raises(ValueError, match=r"temperature must.*-1"):
         generate(model, start, 1, temperature=-1)
     with pytest.raises(ValueError, match="source"):
         generate(model, start, 1, source=start)
@@ -196,9 +196,9 @@ def test_arguments_that_do_not_fit_are_named(model: LanguageModel) -> None:
         generate(torch.nn.Linear(2, 2), start, 1)
     with pytest.raises(ValueError, match=r"\(1, 0\)"):
         generate(model, start[:, :0], 1)
-    with pytest.raises(ValueError, match="beams=0"):
+    with pytest.raises(ValueError, match=r"beams must.*0"):
         generate(model, start, 1, beams=0)
-    with pytest.raises(ValueError, match="left_pad"):
+    with pytest.raises(ValueError, match=r"mask.*left_pad"):
         generate(model, torch.tensor([[1, 2]]), 1, mask=torch.tensor([[True, False]]))
     with pytest.raises(ValueError, match=r"\(1, 2\).*\(1, 3\)"):
         generate(model, torch.tensor([[1, 2]]), 1, mask=torch.tensor([[False, True, True]]))

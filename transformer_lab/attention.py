@@ -164,4 +164,4 @@ class MultiHeadAttention(nn.Module):
 
 def per_head(mask: Tensor | None) -> Tensor | None:
     """A mask that fits (B, H, T, S): a batch of masks (B, T, S) gets its axis for the heads."""
-    return mask[:, None] if mask is not None and mask.dim() == 3 else mask
+    return mask[:, None] if isinstance(mask, Tensor) and mask.dim() == 3 else mask

@@ -3,15 +3,16 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from transformer_lab.checks import check_number, check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.writer import Writer
 
 
 @torch.no_grad()
 def generate(
-    model: nn.Module,
+    model: LanguageModel | EncoderDecoder,
     tokens: Tensor,
     max_new_tokens: int,
     temperature: float = 0.0,
@@ -36,12 +37,21 @@ def generate(
     model is left in the mode it was in; with cache=False every step runs the whole text again.
     Raises ValueError, naming them, for arguments that do not fit.
     """
-    _check(model, tokens, max_new_tokens, source)
-    if not temperature >= 0 or beams < 1 or (beams > 1 and temperature > 0):
+    check_number("max_new_tokens", max_new_tokens, least=1, whole=True)
+    check_number("temperature", temperature, least=0)
+    check_number("beams", beams, least=1, whole=True)
+    check_number("length_penalty", length_penalty)
+    if beams > 1 and temperature > 0:
         raise ValueError(
-            f"need temperature >= 0, beams >= 1 and not both a temperature and beams, got "
-            f"temperature={temperature}, beams={beams}"
+            f"temperature or beams, not both: got temperature={temperature}, beams={beams}"
         )
+    _check_filters(top_k, top_p, min_p)
+    if seed is not None:
+        check_number("seed", seed, least=0, most=2**63 - 1, whole=True)
+    _check(model, tokens, max_new_tokens, source)
+    if end_id is not None:
+        most = model.config.vocab_size - 1
+        check_number("end_id", end_id, least=0, most=most, whole=True)
     random = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
     was_training = model.training
     model.eval()
@@ -80,11 +90,7 @@ def filtered(
     probabilities reach p (Holtzman et al. 2020, section 3.1); min_p then those at least min_p times
     as likely as the likeliest (Nguyen et al. 2024). The likeliest token is always kept.
     """
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")
-    for name, share in (("top_p", top_p), ("min_p", min_p)):
-        if share is not None and not 0 < share <= 1:
-            raise ValueError(f"{name} must be above 0 and at most 1, got {share}")
+    _check_filters(top_k, top_p, min_p)
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k, -1).indices
         kept = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, least, True)
@@ -137,15 +143,24 @@ def search(
     return writer.tokens.view(B, beams, -1)[torch.arange(B, device=final.device), final]
 
 
-def _check(model: nn.Module, tokens: Tensor, new: int, source: Tensor | None) -> None:
+def _check_filters(top_k: int | None, top_p: float | None, min_p: float | None) -> None:
+    if top_k is not None:
+        check_number("top_k", top_k, least=1, whole=True)
+    for name, share in (("top_p", top_p), ("min_p", min_p)):
+        if share is not None:
+            check_number(name, share, above=0, most=1)
+
+
+def _check(
+    model: LanguageModel | EncoderDecoder, tokens: Tensor, new: int, source: Tensor | None
+) -> None:
     if not isinstance(model, LanguageModel | EncoderDecoder):
         raise TypeError(
             f"model must be a LanguageModel or an EncoderDecoder, got {type(model).__name__}"
         )
     if isinstance(model, EncoderDecoder) is (source is None):
         raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
-    if new < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {new}")
+    check_tensor("tokens", tokens)
     if tokens.dim() != 2 or not tokens.numel():
         raise ValueError(
             f"tokens must have shape (B, T), with at least one token, got {tuple(tokens.shape)}"

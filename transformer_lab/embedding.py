@@ -50,15 +50,17 @@ class Embedding(nn.Module):
         segments: Tensor | None = None,
         start: int = 0,
         real: Tensor | None = None,
+        name: str = "tokens",
     ) -> tuple[Tensor, Places]:
         """tokens (B, T) -> states (B, T, D), and what attention is told about their places.
 
         The first token is at position `start`. real, bool (B, start + T), is False for padding,
         which may stand at either side; positions then count real tokens only. segments (B, T),
-        None means all of segment 0.
+        None means all of segment 0. Errors call the tokens by `name`.
         Raises ValueError or TypeError for ids, lengths and shapes that do not fit.
         """
-        self._check(tokens, segments, start, real)
+        check_ids(name, tokens, self.tokens)
+        self._check(tokens, segments, start, real, name)
         T = tokens.shape[1]
         states = self.tokens(tokens)
         if self.scale != 1.0:
@@ -84,13 +86,12 @@ class Embedding(nn.Module):
         return Places(rotation=(cosine, sine))
 
     def _check(
-        self, tokens: Tensor, segments: Tensor | None, start: int, real: Tensor | None
+        self, tokens: Tensor, segments: Tensor | None, start: int, real: Tensor | None, name: str
     ) -> None:
-        check_ids("tokens", tokens, self.tokens)
         B, T = tokens.shape
         if self.kind not in ("none", "alibi") and start + T > self.max_len:
             raise ValueError(
-                f"tokens reach position {start + T}, this model has max_len={self.max_len}"
+                f"{name} reach position {start + T}, this model has max_len={self.max_len}"
             )
         if real is not None:
             check_boolean(real)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab.cache import KeyValueCache
-from transformer_lab.checks import check_boolean
+from transformer_lab.checks import check_boolean, check_states
 from transformer_lab.config import ModelConfig
 from transformer_lab.embedding import Embedding
 from transformer_lab.initialise import glorot, quieten, small_normal
@@ -137,7 +137,7 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source: Tensor) -> Tensor:
         """source (B, S) -> one state for each source token, (B, S, D)."""
-        states, places = self.source_embedding(source)
+        states, places = self.source_embedding(source, name="source")
         mask = self.source_mask(source)
         for layer in self.encoder:
             states = layer(states, mask=mask, places=places)
@@ -155,7 +155,12 @@ class EncoderDecoder(nn.Module):
         With a cache from new_cache, target follows what ran before.
         """
         start = cache[0][0].length if cache else 0
-        written, places = self.target_embedding(target, start=start)
+        written, places = self.target_embedding(target, start=start, name="target")
+        check_states("states", states, self.head.weight)
+        if len(states) != len(target):
+            raise ValueError(
+                f"target and source must have as many rows, got {len(target)} and {len(states)}"
+            )
         for number, layer in enumerate(self.decoder):
             kept = cache[number] if cache else None
             written = layer(written, states, source_mask=source_mask, places=places, cache=kept)

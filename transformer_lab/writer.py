@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab.cache import KeyValueCache
+from transformer_lab.checks import check_boolean
 from transformer_lab.models import EncoderDecoder, LanguageModel
 
 
@@ -71,18 +72,24 @@ class Writer:
     def _padding(self, mask: Tensor | None) -> Tensor | None:
         """The mask, None where nothing is padded."""
         pad_id = self.model.config.pad_id
+        if mask is not None:
+            check_boolean(mask)
+            if isinstance(self.model, EncoderDecoder):
+                raise ValueError("mask goes with a LanguageModel: a target is never padded")
+            if mask.shape != self.tokens.shape:
+                raise ValueError(
+                    f"mask must have shape (B, T) = {tuple(self.tokens.shape)}, got "
+                    f"{tuple(mask.shape)}"
+                )
         if mask is None and pad_id is not None and isinstance(self.model, LanguageModel):
             mask = self.tokens != pad_id
         if mask is None or bool(mask.all()):
             # An explicit mask: a pad id that is written later is a token like any other.
             return None if pad_id is None else torch.ones_like(self.tokens, dtype=torch.bool)
-        if mask.shape != self.tokens.shape or mask.dtype != torch.bool:
-            raise ValueError(
-                f"mask must be bool of shape (B, T) = {tuple(self.tokens.shape)}, got {mask.dtype} "
-                f"of shape {tuple(mask.shape)}"
-            )
         if not bool(mask[:, -1].all()) or bool((mask[:, :-1] & ~mask[:, 1:]).any()):
-            raise ValueError("prompts of different lengths are padded at their left, see left_pad")
+            raise ValueError(
+                "mask must be False at the left of a prompt only, where left_pad pads it"
+            )
         return mask
 
 
