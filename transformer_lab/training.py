@@ -65,7 +65,7 @@ def train(
     One update takes `accumulate` batches, and equals that with one large batch: the mean is over
     the tokens of all of them. Means without a count weigh the same each. Under torchrun every
     process takes its rows of each batch (distributed.py), with the same result. bf16=True
-    multiplies matrices in bfloat16; weights and losses stay as they are.
+    multiplies matrices in bfloat16 and keeps the weights as they are; a CPU may get slower by it.
 
     checkpoint names a safetensors file, written after each save_every-th step and the last. With
     resume=True, training goes on from that file if it exists. Run the same script again: batches
