@@ -85,7 +85,8 @@ def x_transformers(L: int, H: int, D: int, T: int) -> nn.Module:
 def nano_gpt(L: int, H: int, D: int, T: int) -> nn.Module:
     path = Path(os.environ["TRANSFORMER_LAB_NANOGPT"]) / "model.py"
     spec = importlib.util.spec_from_file_location("nanogpt_model", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model = module.GPT(

@@ -1,4 +1,4 @@
-"""What every causal model keeps to, whatever it is made of; test_bad_input.py has what it refuses."""
+"""What every causal model keeps to, whatever it is made of; test_bad_input.py: what it refuses."""
 
 import itertools
 import math

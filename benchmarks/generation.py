@@ -1,0 +1,115 @@
+"""Writing speed with the key/value cache, beside transformers' generate and the bare products.
+
+    python benchmarks/generation.py [rounds]
+
+Milliseconds per token, medians of interleaved rounds on 2 threads, greedy, from a prompt of 8
+tokens; "products" are only the matrix products that one token needs. Then cached against uncached.
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from transformer_lab.config import ModelConfig
+from transformer_lab.decoding import generate
+from transformer_lab.models import LanguageModel
+
+NEW = 48
+SHAPES = [(4, 4, 128, 65, 256, 1), (4, 4, 128, 65, 256, 16)]  # L, H, D, V, max_len, B
+LARGE = [(12, 12, 768, 50_257, 1024, 1), (12, 12, 768, 50_257, 1024, 16)]
+
+
+def pair(L: int, H: int, D: int, V: int, room: int) -> tuple[LanguageModel, nn.Module]:
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=V, n_positions=room, n_embd=D, n_layer=L, n_head=H, bos_token_id=0,
+            eos_token_id=None, pad_token_id=0,
+        )
+    ).eval()  # fmt: skip
+    config = ModelConfig(
+        V, d_model=D, n_heads=H, n_layers=L, max_len=room, positions="learned",
+        activation="gelu_tanh",
+    )  # fmt: skip
+    return LanguageModel(config).eval(), theirs
+
+
+def products(model: LanguageModel, B: int) -> Callable[[], None]:
+    """One token's matrix products with the model's own matrices, and nothing else."""
+    matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    vectors = [torch.randn(B, w.shape[1]) for w in matrices]
+
+    @torch.no_grad()
+    def run() -> None:
+        for _ in range(NEW):
+            for x, w in zip(vectors, matrices, strict=True):
+                nn.functional.linear(x, w)
+
+    return run
+
+
+def timed(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median milliseconds per new token of each."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                taken[name].append((time.perf_counter() - start) / NEW * 1e3)
+    return {name: statistics.median(t) for name, t in taken.items()}
+
+
+def theirs_writes(model: nn.Module, prompt: Tensor) -> Callable[[], object]:
+    mask = torch.ones_like(prompt)
+
+    @torch.no_grad()
+    def run() -> object:
+        return model.generate(
+            prompt, attention_mask=mask, max_new_tokens=NEW, do_sample=False, use_cache=True
+        )
+
+    return run
+
+
+def main(rounds: int) -> None:
+    print(
+        f"{'shape, batch':24} {'ours':>8} {'HF':>8} {'products':>8} {'HF/ours':>8} {'ours/products':>13}"
+    )
+    for L, H, D, V, room, B in SHAPES + LARGE:
+        model, theirs = pair(L, H, D, V, room)
+        prompt = torch.randint(0, V, (B, 8))
+        few = rounds if D < 500 else max(3, rounds // 3)
+        ms = timed(
+            {
+                "ours": lambda m=model, p=prompt: generate(m, p, NEW),
+                "HF": theirs_writes(theirs, prompt),
+                "products": products(model, B),
+            },
+            few,
+        )
+        print(
+            f"{L}×{H}×{D}, {B:<12} {ms['ours']:8.2f} {ms['HF']:8.2f} {ms['products']:8.2f} "
+            f"{ms['HF'] / ms['ours']:8.2f} {ms['ours'] / ms['products']:13.2f}"
+        )
+    model, _ = pair(4, 4, 128, 65, 1024)
+    print(f"\n{'T':>5} {'cached ms':>10} {'uncached ms':>12} {'speed-up':>9}")
+    for T in (32, 128, 512):
+        prompt = torch.randint(0, 65, (1, T))
+        ms = timed(
+            {str(c): lambda c=c, p=prompt: generate(model, p, NEW, cache=c) for c in (True, False)},
+            max(3, rounds // 3),
+        )
+        print(f"{T:5} {ms['True']:10.2f} {ms['False']:12.2f} {ms['False'] / ms['True']:9.1f}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
