@@ -78,9 +78,8 @@ def theirs_writes(model: nn.Module, prompt: Tensor) -> Callable[[], object]:
 
 
 def main(rounds: int) -> None:
-    print(
-        f"{'shape, batch':24} {'ours':>8} {'HF':>8} {'products':>8} {'HF/ours':>8} {'ours/products':>13}"
-    )
+    names = f"{'ours':>8} {'HF':>8} {'products':>8} {'HF/ours':>8} {'ours/products':>13}"
+    print(f"{'shape, batch':24} {names}")
     for L, H, D, V, room, B in SHAPES + LARGE:
         model, theirs = pair(L, H, D, V, room)
         prompt = torch.randint(0, V, (B, 8))
