@@ -214,13 +214,13 @@ def test_each_step_shows_one_column_more(page):
     columns = page.locator(".tl-sums thead th")
     output = page.locator(".tl-output").last  # the plane of the values
     for count in (2, 3, 4, 5, 7):
-        assert sum(columns.nth(i).is_visible() for i in range(7)) == count
-        assert output.is_visible() == (count == 7)
+        expect(columns.filter(visible=True)).to_have_count(count)
+        expect(output).to_be_visible(visible=count == 7)
         if count < 7:
             page.get_by_role("button", name="Next", exact=True).click()
     expect(page.get_by_role("button", name="From the first step")).to_be_visible()
     page.get_by_role("button", name="Back", exact=True).click()
-    assert not output.is_visible()
+    expect(output).to_be_hidden()
 
 
 def test_the_buttons_show_what_they_say(page):
