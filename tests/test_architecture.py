@@ -13,12 +13,13 @@ ALL_OF_THE_CORE = "core"
 
 # room: (rooms that it may enter, libraries that it may use beside Python's own)
 ROOMS = {
-    "config": ("", ""),
+    "bounds": ("", ""),
+    "config": ("bounds", ""),
     "claims": ("", ""),
     "rnn": ("config", "torch"),
     "checks": ("", "torch"),
-    "masks": ("checks", "torch"),
-    "positions": ("config", "torch"),
+    "masks": ("bounds checks", "torch"),
+    "positions": ("bounds checks", "torch"),
     "cache": ("config", "torch"),
     "attention": ("checks masks positions cache", "torch"),
     "layers": ("config masks positions cache attention", "torch"),
@@ -34,7 +35,7 @@ ROOMS = {
     "translation": ("tokens", "torch num2words babel"),
     "tasks": ("corpora tokens translation", "torch"),
     "writer": ("checks cache models", "torch"),
-    "decoding": ("checks models writer", "torch"),
+    "decoding": ("bounds checks models writer", "torch"),
     "sites": ("attention layers embedding", "torch"),
     "recording": ("masks positions cache attention layers embedding sites", "torch"),
     "families": ("models", ""),

@@ -1,27 +1,7 @@
 """What tensors must be before anything is computed with them; errors name argument and value."""
 
-import math
-
 import torch
 from torch import Tensor, nn
-
-
-def check_number(
-    name: str,
-    value: float | None,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    whole: bool = False,
-) -> None:
-    """Raises ValueError for what is no finite number in these bounds."""
-    kind = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if kind and math.isfinite(value) and above < value and least <= value <= most:  # type: ignore
-        return
-    bounds = {"at least": least, "above": above, "at most": most}
-    given = [f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound)]
-    expected = f"a {'whole ' if whole else ''}number {' and '.join(given)}".rstrip()
-    raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
 def check_tensor(name: str, x: Tensor) -> None:

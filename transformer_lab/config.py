@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from transformer_lab.bounds import check_number, whole
+
 Norm = Literal["pre", "post"]
 NormKind = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "swiglu"]
@@ -47,15 +49,21 @@ class ModelConfig:
     rotary_base: float = 10_000.0
 
     def __post_init__(self) -> None:
-        if self.d_ff is None:
+        if self.d_ff is None and whole(self.d_model):
             object.__setattr__(self, "d_ff", 4 * self.d_model)
         if self.n_kv_heads is None:
             object.__setattr__(self, "n_kv_heads", self.n_heads)
         for name in ("vocab_size", "d_model", "n_heads", "n_layers", "d_ff", "max_len",
                      "n_kv_heads"):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, got {value!r}")
+            check_number(name, getattr(self, name), least=1, integer=True)
+        for name in ("bias", "tie_embeddings", "scale_embeddings", "embedding_norm", "pooler"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for name, kind in (("norm", Norm), ("norm_kind", NormKind), ("activation", Activation),
+                           ("positions", Positions)):  # fmt: skip
+            word = getattr(self, name)
+            if not isinstance(word, str) or word not in get_args(kind):
+                raise ValueError(f"{name} must be one of {get_args(kind)}, got {word!r}")
         if self.d_model % self.n_heads:
             raise ValueError(
                 f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads})"
@@ -69,19 +77,13 @@ class ModelConfig:
                 f"rotary positions turn pairs of numbers: the head width d_model / n_heads "
                 f"({self.d_head}) must be even"
             )
-        for name, kind in (("norm", Norm), ("norm_kind", NormKind), ("activation", Activation),
-                           ("positions", Positions)):  # fmt: skip
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
-                )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
-        if not self.norm_eps > 0:
-            raise ValueError(f"norm_eps must be positive, got {self.norm_eps!r}")
-        if self.n_segments < 0:
-            raise ValueError(f"n_segments must be 0 or more, got {self.n_segments!r}")
-        if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
+        check_number("dropout", self.dropout, least=0, below=1)
+        check_number("norm_eps", self.norm_eps, above=0)
+        check_number("rotary_base", self.rotary_base, above=0)
+        check_number("n_segments", self.n_segments, least=0, integer=True)
+        if self.pad_id is not None and not (
+            whole(self.pad_id) and 0 <= self.pad_id < self.vocab_size
+        ):
             raise ValueError(
                 f"pad_id ({self.pad_id}) must be a token id below vocab_size ({self.vocab_size})"
             )

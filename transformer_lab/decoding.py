@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from transformer_lab.checks import check_number, check_tensor
+from transformer_lab.bounds import check_number
+from transformer_lab.checks import check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.writer import Writer
 
@@ -37,9 +38,9 @@ def generate(
     model is left in the mode it was in; with cache=False every step runs the whole text again.
     Raises ValueError, naming them, for arguments that do not fit.
     """
-    check_number("max_new_tokens", max_new_tokens, least=1, whole=True)
+    check_number("max_new_tokens", max_new_tokens, least=1, integer=True)
     check_number("temperature", temperature, least=0)
-    check_number("beams", beams, least=1, whole=True)
+    check_number("beams", beams, least=1, integer=True)
     check_number("length_penalty", length_penalty)
     if beams > 1 and temperature > 0:
         raise ValueError(
@@ -47,11 +48,11 @@ def generate(
         )
     _check_filters(top_k, top_p, min_p)
     if seed is not None:
-        check_number("seed", seed, least=0, most=2**63 - 1, whole=True)
+        check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
     _check(model, tokens, max_new_tokens, source)
     if end_id is not None:
         most = model.config.vocab_size - 1
-        check_number("end_id", end_id, least=0, most=most, whole=True)
+        check_number("end_id", end_id, least=0, most=most, integer=True)
     random = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
     was_training = model.training
     model.eval()
@@ -90,6 +91,12 @@ def filtered(
     probabilities reach p (Holtzman et al. 2020, section 3.1); min_p then those at least min_p times
     as likely as the likeliest (Nguyen et al. 2024). The likeliest token is always kept.
     """
+    check_tensor("logits", logits)
+    if not logits.is_floating_point() or not logits.dim() or not logits.numel():
+        raise ValueError(
+            f"logits must be floating point of shape (..., V), not empty, got {logits.dtype} of "
+            f"shape {tuple(logits.shape)}"
+        )
     _check_filters(top_k, top_p, min_p)
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k, -1).indices
@@ -145,7 +152,7 @@ def search(
 
 def _check_filters(top_k: int | None, top_p: float | None, min_p: float | None) -> None:
     if top_k is not None:
-        check_number("top_k", top_k, least=1, whole=True)
+        check_number("top_k", top_k, least=1, integer=True)
     for name, share in (("top_p", top_p), ("min_p", min_p)):
         if share is not None:
             check_number(name, share, above=0, most=1)

@@ -5,6 +5,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from transformer_lab.bounds import check_number, whole
 from transformer_lab.checks import check_boolean, check_tensor
 
 
@@ -15,8 +16,8 @@ def causal_mask(T: int, S: int | None = None, device: torch.device | str | None 
     Raises ValueError when S < T or T < 1.
     """
     S = T if S is None else S
-    if T < 1 or S < T:
-        raise ValueError(f"causal_mask needs 1 <= T <= S, got T={T}, S={S}")
+    if not whole(T, S) or not 1 <= T <= S:
+        raise ValueError(f"causal_mask needs whole numbers 1 <= T <= S, got T={T}, S={S}")
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
@@ -33,6 +34,7 @@ def padding_mask(lengths: Tensor, S: int | None = None) -> Tensor:
         )
     longest = int(lengths.max()) if lengths.numel() else 0
     S = longest if S is None else S
+    check_number("S", S, least=0, integer=True)
     if longest > S or bool((lengths < 0).any()):
         raise ValueError(f"lengths must lie between 0 and S={S}, got {lengths.tolist()}")
     return (torch.arange(S, device=lengths.device) < lengths[:, None])[:, None, :]
@@ -43,13 +45,13 @@ def token_mask(tokens: Tensor, pad_id: int) -> Tensor:
     check_tensor("tokens", tokens)
     if tokens.dim() != 2:
         raise ValueError(f"tokens must have shape (B, S), got {tuple(tokens.shape)}")
+    check_number("pad_id", pad_id, integer=True)
     return (tokens != pad_id)[:, None, :]
 
 
 def window_mask(T: int, width: int, device: torch.device | str | None = None) -> Tensor:
     """Causal, and at most `width` positions back, itself included: bool (T, T)."""
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width}")
+    check_number("width", width, least=1, integer=True)
     causal = causal_mask(T, device=device)
     return causal & ~causal.tril(-width)
 

@@ -93,9 +93,13 @@ class LanguageModel(nn.Module):
         """tokens (B, T) -> logits (B, T, V); position t has seen tokens 0..t only.
 
         mask (B, S), True = a real token; None takes it from config.pad_id. With a cache from
-        new_cache, tokens follow those that ran before, and S counts those too.
+        new_cache, tokens follow those that ran before, and S counts those too: None then means
+        that none of them is padding.
         """
-        start = cache[0].length if cache else 0
+        start = 0
+        if cache is not None:
+            _check_cache(cache, self.layers, KeyValueCache)
+            start = cache[0].length
         if mask is None and self.config.pad_id is not None and not start:
             mask = tokens != self.config.pad_id
         states, places = self.embedding(tokens, start=start, real=mask)
@@ -154,7 +158,10 @@ class EncoderDecoder(nn.Module):
 
         With a cache from new_cache, target follows what ran before.
         """
-        start = cache[0][0].length if cache else 0
+        start = 0
+        if cache is not None:
+            _check_cache(cache, self.decoder, tuple)
+            start = cache[0][0].length
         written, places = self.target_embedding(target, start=start, name="target")
         check_states("states", states, self.head.weight)
         if len(states) != len(target):
@@ -180,6 +187,15 @@ class EncoderDecoder(nn.Module):
 
 def _real(tokens: Tensor, pad_id: int | None) -> Tensor | None:
     return None if pad_id is None else (tokens != pad_id)[:, None]
+
+
+def _check_cache(cache: list, layers: nn.ModuleList, kind: type) -> None:
+    fits = isinstance(cache, list) and all(isinstance(kept, kind) for kept in cache)
+    if not fits or len(cache) != len(layers):
+        raise ValueError(
+            f"cache must be what new_cache gave, for {len(layers)} layers, got "
+            f"{type(cache).__name__}{f' of {len(cache)}' if isinstance(cache, list) else ''}"
+        )
 
 
 def _final_norm(config: ModelConfig) -> nn.Module:

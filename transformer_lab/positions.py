@@ -5,6 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from transformer_lab.bounds import check_number, whole
+from transformer_lab.checks import check_tensor
+
 
 class Places(NamedTuple):
     """What every self-attention of a model is told about positions; None where there is nothing.
@@ -26,7 +29,7 @@ def sinusoidal(length: int, d_model: int, base: float = 10_000.0) -> Tensor:
     Row p holds sin(p / base^(2i/D)) in column 2i and the cosine in column 2i + 1.
     Vaswani et al. 2017, section 3.5. Raises ValueError when a size is below 1 or D is odd.
     """
-    if length < 1 or d_model < 2 or d_model % 2:
+    if not whole(length, d_model) or length < 1 or d_model < 2 or d_model % 2:
         raise ValueError(
             f"sinusoidal needs length >= 1 and an even d_model >= 2, got length={length}, "
             f"d_model={d_model}"
@@ -40,7 +43,7 @@ def rotary_table(length: int, d: int, base: float = 10_000.0) -> tuple[Tensor, T
 
     Position p turns pair i by p / base^(2i/d). Raises ValueError for a length below 1 or odd d.
     """
-    if length < 1 or d < 2 or d % 2:
+    if not whole(length, d) or length < 1 or d < 2 or d % 2:
         raise ValueError(
             f"rotary_table needs length >= 1 and an even d >= 2, got length={length}, d={d}"
         )
@@ -63,9 +66,12 @@ def rotary(x: Tensor, offset: int = 0, base: float = 10_000.0) -> Tensor:
 
     The product of two rotated vectors depends on their distance only. Su et al. 2021, section 3.2.
     """
-    if x.dim() < 2 or offset < 0:
+    check_tensor("x", x)
+    check_number("offset", offset, least=0, integer=True)
+    if x.dim() < 2 or not x.is_floating_point() or not x.numel() or x.shape[-1] % 2:
         raise ValueError(
-            f"rotary needs x (..., T, d) and offset >= 0, got {tuple(x.shape)}, offset={offset}"
+            f"x must be floating point of shape (..., T, d) with an even d, not empty, got "
+            f"{x.dtype} of shape {tuple(x.shape)}"
         )
     cosine, sine = rotary_table(offset + x.shape[-2], x.shape[-1], base)
     return rotate(x, cosine[offset:].to(x), sine[offset:].to(x))
@@ -78,7 +84,7 @@ def alibi(n_heads: int, T: int, S: int | None = None) -> Tensor:
     Press et al. 2022, section 3; for a number of heads that is no power of two, their code's rule.
     """
     S = T if S is None else S
-    if n_heads < 1 or T < 1 or S < T:
+    if not whole(n_heads, T, S) or n_heads < 1 or not 1 <= T <= S:
         raise ValueError(
             f"alibi needs n_heads >= 1 and 1 <= T <= S, got n_heads={n_heads}, T={T}, S={S}"
         )
@@ -96,5 +102,6 @@ def alibi_slopes(n_heads: int) -> Tensor:
 
 def _angles(length: int, width: int, base: float) -> Tensor:
     """Position times frequency: float64 (length, width / 2)."""
+    check_number("base", base, above=0)
     frequency = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     return torch.arange(length, dtype=torch.float64)[:, None] * frequency
