@@ -55,6 +55,19 @@ def test_the_lessons_are_laid_down_and_nothing_else(mine: Path) -> None:
     ]
 
 
+def test_a_lesson_is_laid_down_as_if_nobody_had_run_it(course: Path, mine: Path) -> None:
+    prose = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "Decide: größer?"}
+    code = {"cell_type": "code", "id": "b", "metadata": {"tags": ["q-01"]}, "source": "1 + 1"}
+    run = {**code, "execution_count": 3, "outputs": [{"output_type": "stream", "text": "2"}]}
+    book = {"cells": [prose, run], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (course / LESSON).write_text(json.dumps(book), encoding="utf-8")
+    cli.fill(course, mine)
+    laid = json.loads((mine / LESSON).read_text(encoding="utf-8"))
+    assert laid["cells"] == [prose, {**code, "execution_count": None, "outputs": []}]
+    assert {**laid, "cells": 0} == {**book, "cells": 0}
+    assert cli.fill(course, mine) == []
+
+
 def test_filling_again_changes_nothing(course: Path, mine: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in mine.glob("*.ipynb")}
     assert cli.fill(course, mine) == []

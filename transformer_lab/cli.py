@@ -48,6 +48,18 @@ def side_names(name: str) -> Iterator[str]:
         yield f"{dated}-{number}.ipynb"
 
 
+def unrun(lesson: bytes) -> bytes:
+    """A lesson as if nobody had run it: no answer stands below its question before you run it."""
+    try:
+        notebook = json.loads(lesson)
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    except (KeyError, TypeError, ValueError):
+        return lesson  # not a notebook: there is nothing to hide
+    for cell in code:
+        cell["outputs"], cell["execution_count"] = [], None
+    return json.dumps(notebook, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
 def fill(course: Path, mine: Path) -> list[str]:
     """Bring the folder `mine` up to the lessons in `course`; returns sentences on what is new."""
     lessons = sorted(course.glob("*.ipynb"))
@@ -60,7 +72,7 @@ def fill(course: Path, mine: Path) -> list[str]:
         laid = {}  # then every file that differs counts as the learner's
     news = []
     for lesson in lessons:
-        name, content = lesson.name, lesson.read_bytes()
+        name, content = lesson.name, unrun(lesson.read_bytes())
         new = hashlib.sha256(content).hexdigest()
         target = mine / name
         found = digest(target)
