@@ -68,8 +68,8 @@ CORE = list(takewhile(lambda room: room != "plots", ROOMS))
 # What a reader needs to build, train and use a Transformer; the other rooms of the core hold data,
 # counting, files of real models and what serves the tests.
 TEXTBOOK = [
-    *("config", "checks", "masks", "positions", "cache", "attention", "layers", "embedding"),
-    *("initialise", "models", "rnn", "recording", "sites", "writer", "decoding"),
+    *("bounds", "config", "checks", "masks", "positions", "cache", "attention", "layers"),
+    *("embedding", "initialise", "models", "rnn", "recording", "sites", "writer", "decoding"),
     *("schedules", "training"),
 ]
 HEAVY = {"matplotlib", "seaborn", "pandas", "ipywidgets", "anywidget", "IPython", "jupyterlab"}
