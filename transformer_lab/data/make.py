@@ -4,12 +4,9 @@ It learns to fill gaps in Python's own documentation (Devlin et al. 2019, sectio
 """
 
 import json
-import platform
 import string
 import sys
-import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -32,15 +29,13 @@ V, MAX_LEN, STEPS, SEED = 2000, 128, 7500, 0
 def paragraphs() -> tuple[list[str], list[str]]:
     """To train on, and held out. A paragraph's checksum decides, so it never changes sides."""
     texts = dict.fromkeys(" ".join(part.split()) for part in corpus("pydoc").split("\n\n"))
-    sides: tuple[list[str], list[str]] = [], []
-    for text in texts:
-        if text.lower() != text.upper():  # not a ruler of ***
-            sides[crc32(text.encode()) % 10 == 0].append(text)
-    return sides
+    words = [text for text in texts if text.lower() != text.upper()]  # no ruler of ***
+    held_out = {text for text in words if crc32(text.encode()) % 10 == 0}
+    return [t for t in words if t not in held_out], [t for t in words if t in held_out]
 
 
 def wordpiece(pieces: dict[str, int]) -> Tokenizer:
-    """A lower-cased tokenizer that puts texts between [CLS] and [SEP]."""
+    """A lower-cased tokenizer with these pieces and their ids."""
     tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -48,20 +43,18 @@ def wordpiece(pieces: dict[str, int]) -> Tokenizer:
 
 
 def learn_pieces(texts: list[str]) -> Tokenizer:
-    """V pieces from some texts. A character that is none of them is read as [UNK]."""
+    """V pieces from some texts. What they cannot spell is read as [UNK]."""
     letters = string.ascii_lowercase + string.digits
-    # The trainer breaks ties by the numbers of the single letters, which it gives in another order
-    # in each run. Given first, they are always the same; but then it takes them for special, so
-    # only the pieces are kept and the tokenizer is built again.
+    # The trainer numbers single letters in another order in each run, and breaks ties by number.
+    # Named first they keep their order, but count as special: hence a second tokenizer.
     first = [*gaps.SPECIAL, *letters, *string.punctuation, *("##" + letter for letter in letters)]
     trainer = trainers.WordPieceTrainer(vocab_size=V, special_tokens=first, show_progress=False)
     learner = wordpiece({})
     learner.train_from_iterator(texts, trainer)
     tokenizer = wordpiece(learner.get_vocab())
     tokenizer.add_special_tokens(gaps.SPECIAL)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", gaps.CLS), ("[SEP]", gaps.SEP)]
-    )
+    ends = [("[CLS]", gaps.CLS), ("[SEP]", gaps.SEP)]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, ends)
     return tokenizer
 
 
@@ -77,6 +70,7 @@ def batches(stream: Tensor, tokens: int = 1024) -> Iterator[gaps.Gaps]:
 
 
 def main(folder: Path) -> None:
+    """Train, compare with counting, and write both files into folder."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     learned, held_out = paragraphs()
@@ -86,21 +80,19 @@ def main(folder: Path) -> None:
     # Of learned, sinusoidal and rotary positions, rotary ones came first to heads that look at
     # neighbours, and to the lowest loss on held-out text.
     config = ModelConfig(V, n_layers=4, max_len=MAX_LEN, positions="rotary", pad_id=gaps.PAD)
-    model = TextEncoder(config)
-    model.apply(glorot)
+    model = TextEncoder(config).apply(glorot)
     for step in train(model, batches(stream), STEPS, 3e-3, warmup=100, loss=gaps.masked_loss):
         if step.index % 500 == 0:
-            seconds = time.process_time()
-            print(f"step {step.index}  loss {step.loss:.3f}  {seconds:.0f} s", flush=True)
+            print(f"step {step.index}  loss {step.loss:.3f}", flush=True)
     model.eval()
     counts = gaps.Counts(texts, V)
     rows = gaps.rows_of(unread, MAX_LEN).repeat(4, 1)  # other gaps each time
     report = {
         "held out": f"{len(held_out)} paragraphs of {len(learned) + len(held_out)}",
-        "model": gaps.score(partial(gaps.model_logits, model), rows),
+        "model": gaps.score(lambda hidden: gaps.model_logits(model, hidden), rows),
         "neighbours": gaps.score(counts.neighbours, rows),
         "unigram": gaps.score(counts.unigram, rows),
-        "Python": platform.python_version(),
+        "Python": sys.version.split()[0],
     }
     path = save(model, folder / "course.safetensors")
     weights, about = read_safetensors(path)
