@@ -132,6 +132,14 @@ def test_the_learners_own_sentence_is_read_by_python(notebook):
     assert view(notebook, FIRST).locator(".tl-text b").count() == 0
 
 
+def test_enter_reads_the_sentence_too(notebook):
+    box = view(notebook, FIRST).get_by_label("Your own sentence")
+    box.fill("Enter is enough")
+    box.press("Enter")
+    words = view(notebook, FIRST).locator(".tl-word .tl-token")
+    expect(words).to_have_text(["Enter", "is", "enough"])
+
+
 def test_what_cannot_be_read_is_answered_with_a_sentence(notebook):
     own = view(notebook, FIRST).locator(".tl-own")
     type_text(notebook, "please fail")

@@ -250,6 +250,8 @@ function ownSentence(model) {
   };
   const stop = listen(model, { "change:message": answer, "change:content": answer,
     "change:text": () => { box.value = model.get("text"); } });
+  // JupyterLab takes Enter before the form hears of it.
+  box.addEventListener("keydown", (event) => { if (event.key === "Enter") submit(event); });
   answer();
   return { element: h("form", { class: "tl-own", onsubmit: submit }, h("div", { class: "tl-row" }, box, go), note), stop };
 }
