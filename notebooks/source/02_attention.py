@@ -23,7 +23,7 @@ import torch
 
 from transformer_lab import plots
 from transformer_lab.claims import claim
-from transformer_lab.exercises import check, hint, progress, reveal  # noqa: F401
+from transformer_lab.exercises import check, hint, progress, reveal
 from transformer_lab.instruments.bench import AttentionBench
 from transformer_lab.instruments.predict import outcome, predict
 
