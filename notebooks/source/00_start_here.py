@@ -315,7 +315,7 @@ predict(
 # Three runs, each from other noise and with other held-out numbers, so that you see more than luck. `train` hands back one step at a time; we keep the losses.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "this-machine"]
 def learn(seed):
     """A trained translator, its task, and the loss of each step."""
     torch.manual_seed(seed)
