@@ -42,6 +42,7 @@ strangers = st.sampled_from(
 )
 shapes = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 dtypes = st.sampled_from(DTYPES)
+floats = st.just(torch.float32) | dtypes
 
 
 @st.composite
@@ -177,8 +178,8 @@ def test_segments_fit_or_are_named(segments, has) -> None:
 
 @SOME
 @given(
-    st.one_of(strangers, tensors(st.sampled_from([(2, 3, 8), (2, 5, 8), (1, 3, 8)]))),
-    st.one_of(st.none(), strangers, tensors(), tensors(st.sampled_from([(2, 3, 8), (1, 5, 8)]))),
+    strangers | tensors(st.sampled_from([(2, 3, 8), (2, 5, 8), (1, 3, 8)]), floats),
+    st.none() | tensors(st.sampled_from([(2, 3, 8), (1, 5, 8)]), floats) | strangers | tensors(),
     masks,
     st.sampled_from([1, 2, 4]),
 )
@@ -205,9 +206,6 @@ def test_states_fit_or_are_named(states, context, mask, K) -> None:
         assert module(states, context, mask).shape == states.shape
 
 
-floats = st.just(torch.float32) | dtypes
-
-
 @st.composite
 def mixtures(draw) -> dict[str, Any]:
     """Arguments of attention that fit, but for up to two of them that may be anything."""
@@ -231,7 +229,11 @@ def mixtures(draw) -> dict[str, Any]:
             given[name] = None
     anything = strangers | tensors() | tensors(st.permutations([*rows, T, d]).map(tuple), dtype)
     for name in draw(st.lists(st.sampled_from(list(given)), max_size=2)):
-        given[name] = draw(anything | tensors(dtype=st.just(torch.bool), high=2))
+        good = given[name]
+        same = st.nothing()
+        if isinstance(good, Tensor):
+            same = st.sampled_from([*DTYPES, "meta"]).map(good.to)
+        given[name] = draw(anything | tensors(dtype=st.just(torch.bool), high=2) | same)
     return given
 
 
@@ -426,6 +428,18 @@ def test_a_cache_of_other_texts_is_named() -> None:
         language(torch.ones(1, 2).long(), cache=language.new_cache(1))
     with pytest.raises(ValueError, match="the cache holds 2 rows, got 3"):
         translator.decode(torch.ones(3, 1).long(), torch.ones(3, 3, 8), None, pairs)
+
+
+def test_a_mask_with_nothing_masked_must_fit_as_well() -> None:
+    language, _, translator = MODELS["rotary"]
+    tokens, source = torch.ones(2, 2).long(), torch.ones(2, 3).long()
+    for shape in ((2, 3), (1, 2), (2,), (2, 2, 2)):
+        with pytest.raises(ValueError, match="mask must have shape"):
+            generate(language, tokens, 1, mask=torch.ones(shape).bool())
+    with pytest.raises(ValueError, match="mask goes with a LanguageModel"):
+        generate(translator, tokens, 1, source=source, mask=torch.ones(2, 2).bool())
+    with pytest.raises(ValueError, match="target and source must have as many rows, got 2 and 1"):
+        generate(translator, tokens, 1, source=source[:1])
 
 
 @SOME

@@ -100,10 +100,11 @@ def test_recordings_nest(model: TextEncoder) -> None:
     assert outer["layers.0.attention"].shape[-1] == 3
 
 
-def test_recorded_weights_hold_no_graph(model: TextEncoder) -> None:
-    with record_attention(model) as weights:
-        model(torch.ones(1, 3).long())
-    assert not any(table.requires_grad for table in weights.values())
+@pytest.mark.parametrize("record", [record_attention, record_heads, record_stream])
+def test_what_was_recorded_holds_no_graph(model: TextEncoder, record) -> None:
+    with record(model) as found:
+        assert model(torch.ones(1, 3).long()).requires_grad
+    assert not any(tensor.requires_grad for tensor in found.values())
 
 
 POSITIONS = ["sinusoidal", "learned", "rotary", "alibi", "none"]
@@ -326,6 +327,10 @@ def test_gradients_reach_what_was_patched_in_and_what_was_not() -> None:
         model(ids)[:, -1].square().sum().backward()
     assert value.grad is not None
     assert value.grad.abs().min() > 0
+    model.zero_grad()
+    with patch(model, {"layers.1.attention.heads.2": (None, torch.zeros(4))}):
+        model(ids).square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
     model.zero_grad()
     with silence_heads(model, {1: [0]}):
         model(ids).square().sum().backward()

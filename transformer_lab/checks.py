@@ -98,8 +98,11 @@ def _check_fits(name: str, x: Tensor, scores: list[int], device: torch.device) -
 
 
 def _check_kind(name: str, x: Tensor, like: Tensor) -> None:
-    other = x.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type)
-    if other or x.device != like.device:
+    if x.dtype == like.dtype and x.device == like.device:
+        return
+    kind = like.device.type
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    if x.device != like.device or not mixed:
         raise ValueError(
             f"{name} must be {like.dtype} on {like.device}, got {x.dtype} on {x.device}"
         )
