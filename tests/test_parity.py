@@ -306,22 +306,26 @@ def peer_configs(draw, kind: str):
 
 
 class Angles(nn.Module):
-    """Llama's angles before they are rounded to float32, so that float64 can be compared."""
+    """Llama's cosines and sines, rounded to float32 after they are computed and not before."""
 
     def __init__(self, theta: float, d: int) -> None:
         super().__init__()
-        self.frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+        frequency = theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+        angle = torch.arange(LONGEST, dtype=torch.float64)[:, None] * frequency
+        self.cosine, self.sine = angle.cos().float(), angle.sin().float()
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        angle = (position_ids[..., None] * self.frequency).repeat(1, 1, 2)
-        return angle.cos().float().to(x.dtype), angle.sin().float().to(x.dtype)
+        both = (self.cosine[position_ids], self.sine[position_ids])
+        cosine, sine = (half.to(x.dtype).repeat(1, 1, 2) for half in both)
+        return cosine, sine
 
 
 def in_float64(theirs: nn.Module) -> nn.Module:
-    """Llama's norms and angles are float32 whatever goes in: here they are not."""
+    """Llama's norms, angles and eager softmax are float32 whatever goes in: here they are not."""
     theirs.double()
     if not isinstance(theirs, LlamaForCausalLM):
         return theirs
+    theirs.set_attn_implementation("sdpa")
     config = theirs.config
     for module in list(theirs.modules()):
         for name, part in module.named_children():

@@ -37,8 +37,10 @@ def check_ids(name: str, ids: Tensor, table: nn.Embedding) -> None:
 def check_states(name: str, x: Tensor, like: Tensor) -> None:
     """Raises TypeError or ValueError for states that a weight `like` (…, D) cannot read."""
     check_tensor(name, x)
-    if x.dim() != 3 or x.shape[-1] != like.shape[-1]:
-        raise ValueError(f"{name} must have shape (B, T, {like.shape[-1]}), got {tuple(x.shape)}")
+    if x.dim() != 3 or x.shape[-1] != like.shape[-1] or not x.numel():
+        raise ValueError(
+            f"{name} must have shape (B, T, {like.shape[-1]}), not empty, got {tuple(x.shape)}"
+        )
     _check_kind(name, x, like)
 
 
@@ -52,15 +54,15 @@ def check_attention(
     """Raises TypeError or ValueError unless these make scores (..., T, S) that the mask fits."""
     for name, x in (("query", query), ("key", key), ("value", value)):
         check_tensor(name, x)
-        if x.dim() < 2 or not x.is_floating_point():
+        if x.dim() < 2 or not x.is_floating_point() or not x.numel():
             raise ValueError(
-                f"{name} must be floating point of shape (..., length, width), got {x.dtype} of "
-                f"shape {tuple(x.shape)}"
+                f"{name} must be floating point of shape (..., length, width), not empty, got "
+                f"{x.dtype} of shape {tuple(x.shape)}"
             )
         _check_kind(name, x, query)
     (*rows, T, d), (*key_rows, S, key_d) = query.shape, key.shape
     *value_rows, values, _ = value.shape
-    if d != key_d or not d:
+    if d != key_d:
         raise ValueError(
             f"query (..., T, d) and key (..., S, d) must agree in d, got {tuple(query.shape)} and "
             f"{tuple(key.shape)}"

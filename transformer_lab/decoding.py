@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab.bounds import check_number
-from transformer_lab.checks import check_tensor
+from transformer_lab.checks import check_ids, check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.writer import Writer
 
@@ -47,6 +47,8 @@ def generate(
             f"temperature or beams, not both: got temperature={temperature}, beams={beams}"
         )
     _check_filters(top_k, top_p, min_p)
+    if not isinstance(cache, bool):
+        raise TypeError(f"cache must be True or False, got {cache!r}")
     if seed is not None:
         check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
     _check(model, tokens, max_new_tokens, source)
@@ -167,11 +169,15 @@ def _check(
         )
     if isinstance(model, EncoderDecoder) is (source is None):
         raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
-    check_tensor("tokens", tokens)
-    if tokens.dim() != 2 or not tokens.numel():
-        raise ValueError(
-            f"tokens must have shape (B, T), with at least one token, got {tuple(tokens.shape)}"
-        )
+    reader = model.embedding if isinstance(model, LanguageModel) else model.target_embedding
+    check_ids("tokens", tokens, reader.tokens)
+    if source is not None:
+        check_tensor("source", source)
+        if source.shape[:1] != tokens.shape[:1]:
+            raise ValueError(
+                f"source and tokens must have as many rows, got {tuple(source.shape)} and "
+                f"{tuple(tokens.shape)}"
+            )
     config = model.config
     if config.positions not in ("none", "alibi") and tokens.shape[1] + new > config.max_len:
         raise ValueError(
