@@ -4,24 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
+from answers import collect
 
-RIGHT, WRONG = [], []  # (exercise, function); (exercise, mistake, function)
-
-
-def right(exercise):
-    def keep(function):
-        RIGHT.append((exercise, function))
-        return function
-
-    return keep
-
-
-def wrong(exercise, *mistakes):
-    def keep(function):
-        WRONG.extend((exercise, mistake, function) for mistake in mistakes)
-        return function
-
-    return keep
+RIGHT, WRONG, right, wrong = collect()
 
 
 # --- stable softmax
@@ -498,3 +483,34 @@ def temperature_from_the_range(scores, eps):
 def temperature_of_the_first_two(scores, eps):
     a, b = scores[:2].tolist()
     return (a - b) / (math.log(len(scores) - 1) - math.log(eps))
+
+
+# No wrong answer gets through: (function, change) that leaves the result as it was, and why
+
+EQUIVALENT = {
+    ("softmax_in_float64", "scores.double() → scores"): "float32 is precise enough",
+    ("lookup_in_float64", "values.double() → values"): "the product is float64 all the same",
+    ("lookup_in_float64", "1 → 0"): "a vector has one axis",
+    ("lookup_by_products", "0 → -1"): "a vector has one axis",
+    ("lookup_by_einsum", "0 → -1"): "a vector has one axis",
+    (
+        "lookup_in_a_loop",
+        "zip(powers, values, strict=True) → zip(values, powers, strict=True)",
+    ): "a product does not mind the order",
+    (
+        "soft_lookup",
+        "zip(shares, values, strict=True) → zip(values, shares, strict=True)",
+    ): "a product does not mind the order",
+    ("soft_lookup", "query @ key → key @ query"): "a product does not mind the order",
+    ("soft_lookup", "values → -values"): "zeros of the same size",
+    ("soft_lookup", "0 → -1"): "zeros of the same size",
+    ("weights_by_hand", "key.transpose(-2, -1) → key.transpose(-1, -2)"): "the same swap",
+    ("attention_in_a_loop", "key.transpose(-2, -1) → key.transpose(-1, -2)"): "the same swap",
+    ("choose_qk", "weights → -weights"): "ones of the same size",
+    ("hard_lookup", "scores.topk(2).values.tolist() → scores.topk(2).values"): "same numbers",
+    ("hard_lookup", "math.log → math.log2"): "a little colder, which the exercise allows",
+    ("hard_lookup", "len(scores) - 1 → len(scores)"): "a little colder",
+    ("hard_lookup", "len(scores) - 1 → len(scores) + 1"): "a little colder",
+    ("hard_lookup", "1 → 0"): "a little colder",
+}
+MANY_RIGHT = ("choose_qk", "hard_lookup")

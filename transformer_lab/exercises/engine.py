@@ -40,7 +40,11 @@ def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
         expected = _run(exercise, exercise.reference, case, ours, deadline)
         assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
         got = _run(exercise, answer, case, mine, deadline)
-        yield Trial(exercise, case, expected, got, _changed(exercise, case, mine))
+        trial = Trial(exercise, case, expected, got, _changed(exercise, case, mine))
+        if exercise.gradients and trial.right:
+            wanted = _slope(exercise.reference, case, deadline)
+            trial = replace(trial, expected_slope=wanted, slope=_slope(answer, case, deadline))
+        yield trial
         if isinstance(got, Failure) and got.kind in ("time", "stub"):
             return
 
@@ -56,6 +60,27 @@ def _run(
         return exercise.observe(fresh.inputs, output)
     except Unfit as unfit:
         return Failure("unfit", str(unfit))
+
+
+def _slope(function: Callable[..., Any], case: Case, deadline: float) -> Tensor | Failure:
+    """Gradients of a fixed mixture of the results with respect to every floating-point input."""
+
+    def differentiate(*inputs: Any) -> Tensor:
+        free = [
+            x.detach().clone().requires_grad_()
+            if isinstance(x, Tensor) and x.is_floating_point()
+            else x
+            for x in inputs
+        ]
+        leaves = [x for x in free if isinstance(x, Tensor) and x.requires_grad]
+        output = function(*free)
+        if not output.requires_grad:
+            raise RuntimeError("Is there a detach(), .data or .item() on the way?")
+        mixture = torch.linspace(0.5, 1.5, output.numel(), dtype=output.dtype).view(output.shape)
+        slopes = torch.autograd.grad(output, leaves, mixture, materialize_grads=True)
+        return torch.cat([slope.flatten() for slope in slopes])
+
+    return call(differentiate, case.inputs, deadline)
 
 
 def _changed(exercise: Exercise, fresh: Case, used: Case) -> str:
@@ -117,12 +142,21 @@ def recognise(exercise: Exercise, done: list[Trial]) -> Mistake | None:
         pairs = list(zip(done, results, strict=False))
         if not all(trial.equals(trial.got, result) for trial, result in pairs):
             continue
+        if exercise.gradients and all(trial.right for trial in done):
+            slopes = [_slope(mistake.code, trial.case, deadline) for trial in done]
+            if all(_same(trial, slope) for trial, slope in zip(done, slopes, strict=True)):
+                return mistake
+            continue
         # An error of the same type may have another cause. So a wrong number, or the error's own
         # words, must agree as well.
         numbers = any(isinstance(trial.got, Tensor) and not trial.right for trial, _ in pairs)
         if numbers or all(trial.got == result for trial, result in pairs if not trial.right):
             return mistake
     return None
+
+
+def _same(trial: Trial, slope: Tensor | Failure) -> bool:
+    return trial.slope is not None and trial.equals(trial.slope, slope)
 
 
 def _evidence(

@@ -64,6 +64,7 @@ class Exercise:
     observe: Callable[[tuple[Any, ...], Any], Tensor] = as_tensor
     judge: Callable[[tuple[Any, ...], Tensor], str] | None = None
     atol: float | None = None  # None: by dtype
+    gradients: bool = False  # the gradients to the floating-point inputs are compared as well
 
     def __post_init__(self) -> None:
         if not 1 <= self.difficulty <= 3:

@@ -9,15 +9,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformer_lab import store
-from transformer_lab.exercises import lesson02
+from transformer_lab.exercises import (
+    lesson01,
+    lesson02,
+    lesson03,
+    lesson04,
+    lesson05,
+    lesson06,
+    lesson07,
+    lesson08,
+    lesson09,
+    lesson10,
+    lesson11,
+    lesson12,
+)
 from transformer_lab.exercises.engine import examine
 from transformer_lab.exercises.exercise import Exercise
 from transformer_lab.exercises.verdict import ExerciseFailed, Verdict
 
 KIND = "progress"  # of record in the store
 
-# A lesson's exercises enter here.
-CATALOG: dict[str, Exercise] = {e.id: e for lesson in (lesson02,) for e in lesson.EXERCISES}
+LESSONS = (
+    *(lesson01, lesson02, lesson03, lesson04, lesson05, lesson06),
+    *(lesson07, lesson08, lesson09, lesson10, lesson11, lesson12),
+)
+CATALOG: dict[str, Exercise] = {e.id: e for lesson in LESSONS for e in lesson.EXERCISES}
 
 
 def check(id: str, answer: Callable[..., Any]) -> Verdict:

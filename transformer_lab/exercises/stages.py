@@ -24,6 +24,8 @@ class Trial:
     expected: Tensor
     got: Tensor | Failure
     changed: str
+    expected_slope: Tensor | Failure | None = None  # where the exercise compares gradients
+    slope: Tensor | Failure | None = None
 
     @property
     def value(self) -> Tensor:
@@ -103,10 +105,22 @@ def values(trial: Trial) -> str:
     return judge(trial.case.inputs, trial.value) if judge else "Some numbers differ."
 
 
+def gradients(trial: Trial) -> str:
+    if trial.slope is None or trial.expected_slope is None:
+        return ""
+    if isinstance(trial.slope, Failure):
+        return f"Your result is right, but no gradient comes back from it. {trial.slope.text}"
+    if trial.equals(trial.slope, trial.expected_slope):
+        return ""
+    if not bool(trial.slope.isfinite().all()):
+        return "Your result is right, but its gradient is NaN or infinite: training stops there."
+    return "Your result is right, but its gradient is not."
+
+
 def untouched(trial: Trial) -> str:
     if not trial.changed:
         return ""
     return f"Your function changes its input {trial.changed!r}; the caller still needs it."
 
 
-STAGES = (timed, runs, returns, shape, dtype, finite, values, untouched)
+STAGES = (timed, runs, returns, shape, dtype, finite, values, gradients, untouched)

@@ -1,0 +1,8 @@
+"""Lesson 08: right answers in several styles, and its mistakes as another hand writes them."""
+
+from answers import collect
+
+RIGHT, WRONG, right, wrong = collect()
+
+EQUIVALENT = {}
+MANY_RIGHT = ()
