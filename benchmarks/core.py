@@ -8,33 +8,23 @@ Every figure is a ratio of two things measured in turn, in this run; medians of 
 import statistics
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from _rounds import medians
 
 from transformer_lab.checkpoints import load_pretrained
 from transformer_lab.pretrained import find_pretrained
-
-
-def medians(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple:
-    """Median seconds of each, called in turn."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for call, seconds in zip((first, second), taken, strict=True):
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(taken[0]), statistics.median(taken[1])
 
 
 def python(code: str) -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def imports() -> tuple[float, float]:
-    return medians(python("import transformer_lab.models"), python("import torch"), 9)
+def imports() -> Iterable[float]:
+    ours, peer = python("import transformer_lab.models"), python("import torch")
+    return medians({"ours": ours, "peer": peer}, 9).values()
 
 
 def recording_off() -> tuple[float, float]:
@@ -48,7 +38,7 @@ def recording_off() -> tuple[float, float]:
         "x = torch.randint(0, 100, (12, 65)); t = []\n{}"
         "for _ in range(60):\n s = time.perf_counter(); loss(m, x).backward();"
         " t.append(time.perf_counter() - s)\n"
-        "print(statistics.median(t[10:]))"
+        "print(1e3 * statistics.median(t[10:]))"
     )
     used = "with record_attention(m): m(x)\n"
     both = (
@@ -63,7 +53,7 @@ def recording_off() -> tuple[float, float]:
     return statistics.median(taken[0]), statistics.median(taken[1])
 
 
-def encoder() -> tuple[float, float]:
+def encoder() -> Iterable[float]:
     """16 texts × 64 tokens through all-MiniLM-L6-v2: our TextEncoder, transformers' BertModel."""
     from transformers import BertModel
 
@@ -81,9 +71,11 @@ def encoder() -> tuple[float, float]:
     with torch.no_grad():
         apart = (ours(ids, mask) - theirs(ids, number_mask).last_hidden_state)[mask].abs().max()
     assert apart < 1e-5, apart
-    return medians(
-        lambda: run(ours, mask=mask), lambda: run(theirs, attention_mask=number_mask), 25
-    )
+    calls = {
+        "ours": lambda: run(ours, mask=mask),
+        "peer": lambda: run(theirs, attention_mask=number_mask),
+    }
+    return medians(calls, 25).values()
 
 
 if __name__ == "__main__":
@@ -96,4 +88,4 @@ if __name__ == "__main__":
         ("encoder forward 16 × 64 / transformers SDPA", encoder, "≤ 1.05"),
     ]:
         ours, peer = measure()
-        print(f"{name:44} {ours * 1e3:9.1f} {peer * 1e3:9.1f} {ours / peer:6.3f}  {aim}")
+        print(f"{name:44} {ours:9.1f} {peer:9.1f} {ours / peer:6.3f}  {aim}")

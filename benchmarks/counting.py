@@ -5,28 +5,15 @@
 Medians of the rounds; the peer is transformers' Llama of the same sizes, built and counted in turn.
 """
 
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 
 import torch
+from _rounds import medians
 
 from transformer_lab.counting import PRESETS, count, formula
 from transformer_lab.skeleton import skeleton
 
 LLAMA = PRESETS["llama-2-7b"]
-
-
-def medians(calls: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Median milliseconds of each, called in turn."""
-    taken: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, milliseconds in zip(calls, taken, strict=True):
-            start = time.perf_counter()
-            call()
-            milliseconds.append((time.perf_counter() - start) * 1e3)
-    return [statistics.median(milliseconds) for milliseconds in taken]
 
 
 def ours() -> int:
@@ -55,9 +42,9 @@ if __name__ == "__main__":
     assert ours() == peer() == formula(LLAMA).total
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"{'what':44} {'ours ms':>9} {'peer ms':>9} {'ratio':>6}  aim")
-    (every,) = medians([lambda: [formula(preset) for preset in PRESETS.values()]], 101)
+    every = medians({"": lambda: [formula(p) for p in PRESETS.values()]}, 101)[""]
     print(f"{f'formula, all {len(PRESETS)} presets':44} {every:9.2f} {'':>9} {'':>6}  ≤ 5 ms")
-    built, theirs = medians([ours, peer], 9)
+    built, theirs = medians({"ours": ours, "peer": peer}, 9).values()
     print(
         f"{'Llama-2-7B on meta, built and counted':44} {built:9.1f} {theirs:9.1f} "
         f"{built / theirs:6.3f}  ≤ 1000 ms"

@@ -6,13 +6,12 @@ Milliseconds per token, medians of interleaved rounds on 2 threads, greedy, from
 tokens; "products" are only the matrix products that one token needs. Then cached against uncached.
 """
 
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
+from _rounds import medians
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -55,14 +54,7 @@ def products(model: LanguageModel, B: int) -> Callable[[], None]:
 
 def timed(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median milliseconds per new token of each."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn:
-                taken[name].append((time.perf_counter() - start) / NEW * 1e3)
-    return {name: statistics.median(t) for name, t in taken.items()}
+    return {name: taken / NEW for name, taken in medians(calls, rounds).items()}
 
 
 def theirs_writes(model: nn.Module, prompt: Tensor) -> Callable[[], object]:

@@ -8,15 +8,14 @@ peer. TRANSFORMER_LAB_NANOGPT names a checkout of nanoGPT to be measured too.
 
 import importlib.util
 import os
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from _rounds import medians
 from torch import Tensor, nn
 
 from transformer_lab.config import ModelConfig
@@ -63,7 +62,7 @@ def hugging_face(L: int, H: int, D: int, T: int) -> nn.Module:
     )  # fmt: skip
     config._attn_implementation = "sdpa"
     model = GPT2LMHeadModel(config)
-    model.forward = _logits(model.forward)  # type: ignore[method-assign]
+    model.forward = _logits(model.forward)
     return model
 
 
@@ -110,17 +109,15 @@ def peers() -> dict[str, Callable[..., nn.Module]]:
     return found
 
 
-def stepper(model: nn.Module, B: int, T: int) -> Callable[[], float]:
+def stepper(model: nn.Module, B: int, T: int) -> Callable[[], None]:
     optimiser = torch.optim.AdamW(weight_groups(model, 0.1), lr=1e-3, fused=True)
     tokens = torch.randint(0, VOCABULARY, (B, T + 1))
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].reshape(-1)
 
-    def step() -> float:
-        start = time.perf_counter()
+    def step() -> None:
         optimiser.zero_grad()
         F.cross_entropy(model(inputs).reshape(-1, VOCABULARY), targets).backward()
         optimiser.step()
-        return time.perf_counter() - start
 
     return step
 
@@ -132,13 +129,8 @@ if __name__ == "__main__":
     print(f"{'shape L×H×D, B×T':26} {'model':24} {'tokens/s':>9} {'ours/peer':>9}")
     for L, H, D, B, T in SHAPES:
         steps = {name: stepper(build(L, H, D, T), B, T) for name, build in peers().items()}
-        taken: dict[str, list[float]] = {name: [] for name in steps}
-        for turn in range(rounds + 2):
-            for name, step in steps.items():
-                seconds = step()
-                if turn >= 2:
-                    taken[name].append(seconds)
-        speed = {name: B * T / statistics.median(t) for name, t in taken.items()}
+        taken = medians(steps, rounds, unmeasured=2)
+        speed = {name: B * T / ms * 1e3 for name, ms in taken.items()}
         for name, tokens in speed.items():
             shape = f"{L}×{H}×{D}, {B}×{T}"
             print(f"{shape:26} {name:24} {tokens:9.0f} {speed['ours'] / tokens:9.2f}")

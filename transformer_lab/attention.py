@@ -59,6 +59,20 @@ def attention(
     kernel can do without. dropout is the share of weights dropped, for training.
     """
     check_attention(query, key, value, mask, bias)
+    return fused(query, key, value, mask, scale, bias, causal, dropout)
+
+
+def fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scale: float | None,
+    bias: Tensor | None,
+    causal: bool,
+    dropout: float,
+) -> Tensor:
+    """`attention` without its checks, for arguments that are known to fit."""
     T, S = query.shape[-2], key.shape[-2]
     # The kernel's own causal flag counts from the first key: right only when T = S.
     in_kernel = causal and mask is None and bias is None and T == S
@@ -115,6 +129,9 @@ class MultiHeadAttention(nn.Module):
         self-attention also looks at what the cache holds, and cross-attention computes its keys
         and values only once.
         """
+        check_states("states", states, self.query.weight)
+        if context is not None:
+            check_states("context", context, self.key.weight)
         query = self.queries(states, places)
         if cache is not None and context is not None and cache.length:
             key, value = cache.held()
@@ -126,27 +143,21 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(
                 f"states and context must have as many rows, got {len(query)} and {len(key)}"
             )
-        mixed = attention(
-            query,
-            self.shared(key),
-            self.shared(value),
-            per_head(mask),
-            bias=places.bias,
-            causal=causal,
-            dropout=self.dropout if self.training else 0.0,
-        )
+        key, value, mask = self.shared(key), self.shared(value), per_head(mask)
+        if mask is not None:
+            check_attention(query, key, value, mask)
+        dropout = self.dropout if self.training else 0.0
+        mixed = fused(query, key, value, mask, None, places.bias, causal, dropout)
         B, _, T, _ = mixed.shape
         return self.output(mixed.transpose(1, 2).reshape(B, T, -1))
 
     def queries(self, states: Tensor, places: Places = NOWHERE) -> Tensor:
         """(B, T, D) -> (B, H, T, d), rotated where places says so."""
-        check_states("states", states, self.query.weight)
         query = self._split(self.query(states))
         return query if places.rotation is None else rotate(query, *places.rotation)
 
     def keys_values(self, context: Tensor, places: Places = NOWHERE) -> tuple[Tensor, Tensor]:
         """(B, S, D) -> keys and values, (B, K, S, d) each, the keys rotated like queries."""
-        check_states("context", context, self.key.weight)
         key, value = self._split(self.key(context)), self._split(self.value(context))
         return (key if places.rotation is None else rotate(key, *places.rotation)), value
 

@@ -39,4 +39,9 @@ class KeyValueCache:
     def reorder(self, rows: Tensor) -> None:
         """Row b continues what row rows[b] held: (B,) whole numbers, for beam search."""
         if self._keys is not None and self._values is not None:
-            self._keys, self._values = self._keys[rows], self._values[rows]
+            held = self.held()
+            if len(rows) != len(self._keys):
+                size = (len(rows), *self._keys.shape[1:])
+                self._keys, self._values = held[0].new_empty(size), held[1].new_empty(size)
+            for kept, old in zip(self.held(), held, strict=True):
+                kept.copy_(old[rows])

@@ -144,7 +144,7 @@ def search(
         if end_id is not None:
             ended = ended | (chosen == end_id)
         rows = beam + beams * torch.arange(B, device=beam.device)[:, None]
-        writer.reorder(rows.flatten())
+        writer.reorder(rows.flatten(), same_prompts=True)
         writer.append(chosen.view(-1, 1))
         if ended.all():
             break

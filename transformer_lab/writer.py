@@ -29,6 +29,7 @@ class Writer:
         self.model, self.tokens = model, tokens
         self._mask = self._padding(mask)
         self._caches: list[KeyValueCache] = []
+        self._own: list[KeyValueCache] = []  # those that hold what the text itself gave
         self._cache: list | None = None
         self._states = self._source_mask = None
         length = tokens.shape[1] + room
@@ -38,8 +39,9 @@ class Writer:
             if cached:
                 pairs = model.new_cache(source.shape[1], length)
                 self._cache, self._caches = pairs, [kept for pair in pairs for kept in pair]
+                self._own = [own for own, _ in pairs]
         elif cached:
-            self._cache = self._caches = model.new_cache(length)
+            self._cache = self._caches = self._own = model.new_cache(length)
 
     def next_logits(self) -> Tensor:
         """Logits (B, V) for the token that follows."""
@@ -59,15 +61,21 @@ class Writer:
         if self._mask is not None:
             self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=True)
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row b goes on from what row rows[b] holds; rows may be more or fewer than before."""
+    def reorder(self, rows: Tensor, same_prompts: bool = False) -> None:
+        """Row b goes on from what row rows[b] holds; rows may be more or fewer than before.
+
+        same_prompts=True promises that both came from one prompt, so that what a prompt and its
+        source gave can stay where it is.
+        """
         self.tokens = self.tokens[rows]
+        for kept in self._own if same_prompts else self._caches:
+            kept.reorder(rows)
+        if same_prompts:
+            return
         self._mask = None if self._mask is None else self._mask[rows]
         self._states = None if self._states is None else self._states[rows]
         if self._source_mask is not None:
             self._source_mask = self._source_mask[rows]
-        for kept in self._caches:
-            kept.reorder(rows)
 
     def _padding(self, mask: Tensor | None) -> Tensor | None:
         """The mask, None where nothing is padded."""

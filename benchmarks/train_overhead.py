@@ -1,21 +1,20 @@
 """What train() costs beside the loop that you would write yourself, per step.
 
-    python benchmarks/train.py [rounds]
+    python benchmarks/train_overhead.py [rounds]
 
 Milliseconds, medians of interleaved steps on 2 threads: the same model, batch and AdamW, gradient
 clipping and the loss read out on both sides. Then, for train() alone, the cost of one checkpoint.
 """
 
 import copy
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 
 import torch
+from _rounds import medians
 from torch import Tensor, nn
 
 from transformer_lab.config import ModelConfig
@@ -46,12 +45,7 @@ def saving(model: nn.Module, file: Path) -> float:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
-    taken = []
-    for step in range(5):
-        start = time.perf_counter()
-        save_run(file, model, optimiser, step)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    return medians({"save": lambda: save_run(file, model, optimiser, 1)}, 5)["save"]
 
 
 if __name__ == "__main__":
@@ -62,16 +56,9 @@ if __name__ == "__main__":
         model = LanguageModel(ModelConfig(65, d_model=D, n_heads=H, n_layers=L, max_len=T))
         batch = torch.randint(0, 65, (B, T + 1))
         steps = train(copy.deepcopy(model), repeat(batch), rounds + 5)
-        taken: list[list[float]] = [[], []]
-        calls = (bare(model, batch), lambda steps=steps: next(steps))
-        for turn in range(rounds + 3):
-            for seconds, call in zip(taken, calls, strict=True):
-                start = time.perf_counter()
-                call()
-                if turn >= 3:
-                    seconds.append(time.perf_counter() - start)
-        mine, ours = (statistics.median(seconds) * 1e3 for seconds in taken)
+        calls = {"bare": bare(model, batch), "train": lambda steps=steps: next(steps)}
+        mine, ours = medians(calls, rounds, unmeasured=3).values()
         with tempfile.TemporaryDirectory() as folder:
-            save = saving(model, Path(folder) / "run.safetensors") * 1e3
+            save = saving(model, Path(folder) / "run.safetensors")
         shape = f"{L}×{H}×{D}, {B}×{T}"
         print(f"{shape:22} {mine:8.2f} {ours:9.2f} {ours / mine:6.3f} {save:8.1f}")
