@@ -45,6 +45,17 @@ def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., A
     for argument in whole.args.args:
         argument.annotation = None
     takes = {argument.arg for argument in whole.args.args}
+    for text, changed in changed_trees(tree, takes):
+        scope = dict(function.__globals__)
+        try:
+            exec(compile(changed, "<mutant>", "exec"), scope)
+        except (SyntaxError, ValueError):
+            continue
+        yield text, scope[function.__name__]
+
+
+def changed_trees(tree: ast.Module, takes: set[str]) -> Iterator[tuple[str, ast.Module]]:
+    """(what was changed, the changed tree), for every change; `takes` are names of tensors."""
     idle = {part for node in ast.walk(tree) if _no_number(node) for part in ast.walk(node)}
     for position, node in enumerate(ast.walk(tree)):
         if node in idle:
@@ -59,12 +70,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., A
                 changed = _Replace(target, after).visit(changed)
             ast.fix_missing_locations(changed)
             text = f"{before} → {ast.unparse(after)}" if after is not None else f"{before} removed"
-            scope = dict(function.__globals__)
-            try:
-                exec(compile(changed, "<mutant>", "exec"), scope)
-            except (SyntaxError, ValueError):
-                continue
-            yield text.replace("\n", " ; "), scope[function.__name__]
+            yield text.replace("\n", " ; "), changed
 
 
 class _Replace(ast.NodeTransformer):
@@ -141,9 +147,9 @@ def _is_module(node: ast.AST) -> bool:
 
 
 def _no_number(node: ast.AST) -> bool:
-    """x.dtype, len(x), empty_like(x), strict=True: no number of x passes through."""
+    """x.dtype, len(x), empty_like(x), strict=True, messages: no number of x passes through."""
     match node:
-        case ast.Attribute(attr="dtype" | "shape"):
+        case ast.Attribute(attr="dtype" | "shape") | ast.JoinedStr():
             return True
         case ast.Call(func=ast.Name(id="len") | ast.Attribute(attr="empty_like")):
             return True

@@ -1,0 +1,101 @@
+"""Which small changes to the core's code do the tests not notice?
+
+    python tests/mutation_run.py masks attention positions layers counting
+
+Every change of mutants.py to a module's file, one at a time, each tried in a forked process on the
+tests named below until one fails. Prints what survives, and the share that was killed. Takes about
+an hour for the five; Linux and macOS only. A minute without an end counts as killed.
+"""
+
+import ast
+import contextlib
+import importlib.abc
+import importlib.util
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent / "transformer_lab"
+SECONDS = 120
+TESTS = "masks attention positions layers counting models properties parity bad_input"
+TESTS += " decoding recording"
+
+
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module of the package from a changed tree."""
+
+    def __init__(self, name: str, tree: ast.Module) -> None:
+        self.name, self.tree = name, tree
+
+    def find_spec(self, name, path, target=None):
+        if name != self.name:
+            return None
+        file = PACKAGE / f"{name.partition('.')[2]}.py"
+        return importlib.util.spec_from_file_location(name, file, loader=self)
+
+    def exec_module(self, module):
+        exec(compile(self.tree, module.__file__, "exec"), module.__dict__)
+
+
+def tree_of(module: str) -> ast.Module:
+    """Its code without annotations, which nothing reads."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+            for argument in [*node.args.args, *node.args.kwonlyargs]:
+                argument.annotation = None
+    return ast.fix_missing_locations(tree)
+
+
+def killed(module: str, tree: ast.Module) -> bool:
+    """Whether a test fails on this tree, tried in a process of its own."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    signal.alarm(SECONDS)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.meta_path.insert(0, Changed(f"transformer_lab.{module}", tree))
+    import pytest
+
+    names = [module, *(name for name in TESTS.split() if name != module)]
+    files = [str(HERE / f"test_{name}.py") for name in names]
+    # Libraries that are loaded already are not rewritten, which does not matter here.
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider"]
+    os._exit(pytest.main(["-x", "-q", *quiet, *files]) != 0)
+
+
+def main(modules: list[str]) -> None:
+    sys.path.insert(0, str(HERE))
+    import torch
+    import transformers
+    from mutants import changed_trees
+
+    with contextlib.suppress(AttributeError):
+        _ = transformers.BertModel, transformers.GPT2LMHeadModel, transformers.LlamaForCausalLM
+    torch.set_num_threads(1)
+    for module in modules:
+        start, alive, total = time.monotonic(), [], 0
+        if killed(module, tree_of(module)):
+            raise SystemExit(f"{module}: the tests fail without any change")
+        for text, tree in changed_trees(tree_of(module), set()):
+            try:
+                compile(tree, module, "exec")
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            total += 1
+            if not killed(module, tree):
+                alive.append(text)
+                print(f"  {module}: {text[:180]}", flush=True)
+        minutes = (time.monotonic() - start) / 60
+        share = 1 - len(alive) / total
+        print(f"{module}: {total - len(alive)} of {total} killed ({share:.1%}), {minutes:.0f} min")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
