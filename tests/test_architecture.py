@@ -59,7 +59,7 @@ ROOMS = {
         "core plots store",
         "torch numpy matplotlib PIL anywidget ipywidgets traitlets IPython",
     ),
-    "exercises": ("core store", "torch"),
+    "exercises": ("core store", "torch psutil"),
     "doctor": ("core store", "torch packaging psutil"),
     "cli": ("exercises instruments doctor store", "jupyterlab"),
     "__init__": ("", ""),

@@ -312,9 +312,25 @@ def says_it_once(query, key, scale):
     return right(query, key, scale)
 
 
+def greedy(query, key, scale):
+    return torch.ones(50 * 2**30 // 4) + right(query, key, scale).sum()
+
+
+def hoards(query, key, scale):
+    kept = []
+    while True:
+        kept.append(torch.ones(2**22))
+
+
+def hoards_in_python(query, key, scale):
+    return [0] * 2**33
+
+
 @pytest.mark.parametrize(
     ("answer", "mistake", "says"),
     [
+        (greedy, "memory", "more than 2 GB"),
+        (hoards_in_python, "memory", "more than 2 GB"),
         (never, "timed", "still running after 0.3 seconds"),
         (stubborn, "timed", "still running after 0.3 seconds"),
         (deep, "runs", "RecursionError"),
@@ -361,6 +377,25 @@ def test_the_alarm_of_somebody_else_still_rings():
     assert rung == [signal.SIGALRM]
 
 
+@pytest.mark.parametrize("bounded_by", ["the system", "the timer", "the thread"])
+def test_a_list_of_tensors_that_grows_is_stopped(bounded_by, monkeypatch):
+    monkeypatch.setattr(sandbox, "ROOM", 2**28)
+    if bounded_by != "the system":
+        monkeypatch.setattr(sandbox, "STATM", Path("nowhere"))
+    found = []
+
+    def checks():
+        found.extend([check(SAFE, hoards), check(SAFE, right)])
+
+    if bounded_by == "the thread":
+        thread = threading.Thread(target=checks)
+        thread.start()
+        thread.join(20)
+    else:
+        checks()
+    assert [verdict.mistake for verdict in found] == ["memory", ""]
+
+
 def test_printing_is_kept_with_the_verdict_and_cut(capsys):
     verdict = check(SAFE, says_it_once)
     assert verdict.passed
@@ -392,6 +427,19 @@ def test_what_an_answer_changes_globally_is_put_back():
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     assert (torch.get_num_threads(), sys.getrecursionlimit()) == (threads, depth)
+
+
+def test_what_an_answer_replaces_in_torch_is_put_back_before_the_reference_runs():
+    def meddles(query, key, scale):
+        torch.softmax = torch.Tensor.softmax = torch.nn.functional.softmax = None
+        del torch.matmul
+        return query
+
+    verdict = check(SAFE, meddles)
+    assert (verdict.passed, verdict.mistake) == (False, "shape")
+    assert torch.softmax is not None
+    assert torch.Tensor.softmax is torch._C.TensorBase.softmax
+    assert check(SAFE, right).passed
 
 
 def test_a_check_works_in_a_notebook_that_computes_without_gradients_in_float64():

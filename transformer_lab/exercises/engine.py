@@ -33,7 +33,7 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 
 def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
-    """The learner's function on one case after another, up to one that never ends."""
+    """The learner's function on one case after another, up to one that had to be stopped."""
     deadline = time.monotonic() + stages.SECONDS
     # Equal inputs: for the learner, for the reference, and to tell whether the first were changed.
     for case, mine, ours in zip(*(exercise.cases() for _ in range(3)), strict=True):
@@ -45,7 +45,7 @@ def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
             wanted = _slope(exercise.reference, case, deadline)
             trial = replace(trial, expected_slope=wanted, slope=_slope(answer, case, deadline))
         yield trial
-        if isinstance(got, Failure) and got.kind in ("time", "stub"):
+        if isinstance(got, Failure) and got.kind in ("time", "memory", "stub"):
             return
 
 
@@ -118,7 +118,11 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
             continue
         trial, message = min(found, key=lambda pair: show.size(pair[0].case))
         lines = _evidence(trial, stage, len(done) - len(found), len(done))
-        known = None if stage in (stages.timed, stages.untouched) else recognise(exercise, done)
+        known = (
+            None
+            if stage in (stages.memory, stages.timed, stages.untouched)
+            else recognise(exercise, done)
+        )
         if known:
             # What the stage found is still worth a line: an error's text, a judge's reason.
             if stage not in (stages.shape, stages.values) or exercise.judge is not None:
@@ -163,7 +167,7 @@ def _evidence(
     trial: Trial, stage: Callable[[Trial], str], right: int, total: int
 ) -> list[tuple[str, str]]:
     exercise, case = trial.exercise, trial.case
-    score = "" if stage is stages.timed else f" ({right} of {total} inputs pass)"
+    score = "" if stage in (stages.memory, stages.timed) else f" ({right} of {total} inputs pass)"
     lines = [("input", case.name + score)]
     lines += show.inputs(case, exercise.parameters)
     if isinstance(trial.got, Failure):

@@ -6,8 +6,13 @@ act between two steps of Python: one call into compiled code that never returns,
 catches every exception with a bare `except:`, cannot be stopped. The watching thread cannot cut a
 long `time.sleep` short either; the timer can.
 
+Memory. On Linux the process may grow by ROOM and no further (RLIMIT_AS), so that even one request
+for 50 GB fails at once. Elsewhere the timer or the thread looks twenty times a second how much the
+process holds; a single request is the system's to refuse, which Windows does and macOS may not.
+
 State. The call starts with a fixed seed, gradients on and float32 as the default; seed, gradient
-mode, default dtype, thread count, warning filters and recursion limit are put back afterwards.
+mode, default dtype, thread count, warning filters and recursion limit are put back afterwards, and
+what the call replaced in torch (torch.softmax = …) at once, because the reference needs it.
 What it prints is kept, up to a bound, instead of shown.
 """
 
@@ -15,6 +20,7 @@ import contextlib
 import ctypes
 import io
 import linecache
+import math
 import os
 import random
 import signal
@@ -26,13 +32,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
+import psutil
 import torch
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]  # asked before each use
+
 PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is printed
-_AGAIN = 0.05  # seconds until the next try to stop code that caught the first
+ROOM = 2 * 2**30  # bytes that a check may add to the process
+STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
+_TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
+_PATCHED = (torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor, math)
 _NOT_THE_LEARNERS = tuple(
     str(path) + os.sep
     for path in (
@@ -47,9 +62,13 @@ class OutOfTime(BaseException):
     """Raised inside a learner's code when its time is up; not an Exception, so rarely caught."""
 
 
+class OutOfMemory(BaseException):
+    """The same for memory, where the system sets no bound."""
+
+
 @dataclass(frozen=True)
 class Failure:
-    """What came instead of a value. kind: "stub", "time", "raised" or "unfit"."""
+    """What came instead of a value. kind: "stub", "time", "memory", "raised" or "unfit"."""
 
     kind: str
     text: str
@@ -94,6 +113,7 @@ def isolated() -> Iterator[Printed]:
             warnings.catch_warnings(),
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
+            _limited_memory(),
         ):
             warnings.simplefilter("ignore")
             yield printed
@@ -106,14 +126,33 @@ def isolated() -> Iterator[Printed]:
             torch.set_num_threads(threads)
 
 
+@contextlib.contextmanager
+def _limited_memory() -> Iterator[None]:
+    if resource is None or not STATM.exists():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = int(STATM.read_text().split()[0]) * resource.getpagesize() + ROOM
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def call(function: Callable[..., Any], inputs: tuple[Any, ...], deadline: float) -> Any:
     """function(*inputs), or the Failure that came of it; stopped at `deadline` (time.monotonic)."""
+    before = [dict(vars(place)) for place in _PATCHED]
     seconds = max(deadline - time.monotonic(), 1e-3)
     alarm = hasattr(signal, "setitimer") and (threading.current_thread() is threading.main_thread())
     try:
         return (_with_alarm if alarm else _with_watcher)(function, inputs, seconds)
     except OutOfTime as error:
         return Failure("time", "", learners_line(error))
+    except (OutOfMemory, MemoryError) as error:
+        return Failure("memory", "", learners_line(error))
     except NotImplementedError as error:
         line = learners_line(error)
         # torch raises NotImplementedError too, from a line that says something else.
@@ -122,7 +161,24 @@ def call(function: Callable[..., Any], inputs: tuple[Any, ...], deadline: float)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Failure("raised", _name(error), learners_line(error))
+        # torch's allocator raises a RuntimeError, in these words on Linux and on Windows.
+        full = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+        return Failure("memory" if full else "raised", _name(error), learners_line(error))
+    finally:
+        for place, names in zip(_PATCHED, before, strict=True):
+            _mend(place, names)
+
+
+def _mend(place: Any, names: dict[str, Any]) -> None:
+    """Put back what was replaced or deleted; what was added goes, but for a module's own."""
+    now = vars(place)
+    if len(now) == len(names) and all(now.get(name) is old for name, old in names.items()):
+        return
+    for name, old in names.items():
+        if now.get(name) is not old:
+            setattr(place, name, old)
+    for name in [] if isinstance(place, ModuleType) else set(now) - set(names):
+        delattr(place, name)
 
 
 def learners_line(error: BaseException) -> str:
@@ -141,16 +197,33 @@ def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
     return function(*inputs)  # its frame marks where the learner's frames begin
 
 
+def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
+    """What must stop the code that runs now, asked again and again; None while nothing does."""
+    deadline, process = time.monotonic() + seconds, psutil.Process()
+    most = process.memory_info().rss + ROOM
+
+    def reason() -> type[BaseException] | None:
+        if time.monotonic() >= deadline:
+            return OutOfTime
+        return OutOfMemory if process.memory_info().rss > most else None
+
+    return reason
+
+
 def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
+    reason = _stopper(seconds)
+
     def stop(number: int, frame: FrameType | None) -> None:
+        if (why := reason()) is None:
+            return
         # Only above the mark: an alarm that comes late must not hit the code that cleans up.
         while frame is not None:
             frame = frame.f_back
             if frame is not None and frame.f_code is _call.__code__:
-                raise OutOfTime
+                raise why
 
     before = signal.signal(signal.SIGALRM, stop)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    timer = signal.setitimer(signal.ITIMER_REAL, min(seconds, _TICK), _TICK)
     try:
         return _call(function, inputs)
     finally:
@@ -160,15 +233,14 @@ def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: 
 
 def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
     caller, lock, done = ctypes.c_ulong(threading.get_ident()), threading.RLock(), threading.Event()
-    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    throw, reason = ctypes.pythonapi.PyThreadState_SetAsyncExc, _stopper(seconds)
 
     def watch() -> None:
-        wait = seconds
-        while not done.wait(wait):
-            wait = _AGAIN
+        while not done.wait(min(seconds, _TICK)):
+            why = reason()
             with lock:
-                if not done.is_set():
-                    throw(caller, ctypes.py_object(OutOfTime))
+                if why is not None and not done.is_set():
+                    throw(caller, ctypes.py_object(why))
 
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -176,7 +248,7 @@ def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds
     finally:
         # The exception may arrive here as well, so this is tried until it has been done.
         while not done.is_set():
-            with contextlib.suppress(OutOfTime), lock:
+            with contextlib.suppress(OutOfTime, OutOfMemory), lock:
                 done.set()
         throw(caller, None)  # one that is still on its way
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transformer_lab.exercises import diagnose, show
 from transformer_lab.exercises.exercise import Case, Exercise
-from transformer_lab.exercises.sandbox import Failure
+from transformer_lab.exercises.sandbox import ROOM, Failure
 
 SECONDS = 5.0  # for all calls of one check together
 
@@ -48,6 +48,15 @@ class Trial:
                 return one.text.split(":")[0] == other.text.split(":")[0]
             return one == other
         return False
+
+
+def memory(trial: Trial) -> str:
+    if not isinstance(trial.got, Failure) or trial.got.kind != "memory":
+        return ""
+    return (
+        f"Your function asked for more than {ROOM // 2**30} GB of memory and was stopped. Is a "
+        "tensor far larger than you meant, or does a list grow without end?"
+    )
 
 
 def timed(trial: Trial) -> str:
@@ -123,4 +132,4 @@ def untouched(trial: Trial) -> str:
     return f"Your function changes its input {trial.changed!r}; the caller still needs it."
 
 
-STAGES = (timed, runs, returns, shape, dtype, finite, values, gradients, untouched)
+STAGES = (memory, timed, runs, returns, shape, dtype, finite, values, gradients, untouched)
