@@ -61,7 +61,8 @@ ROOMS = {
     ),
     "exercises": ("core store", "torch psutil"),
     "doctor": ("core store", "torch packaging psutil"),
-    "cli": ("exercises instruments doctor store", "jupyterlab"),
+    "grading": ("exercises store", "nbclient nbformat"),
+    "cli": ("exercises instruments doctor grading store", "jupyterlab"),
     "__init__": ("", ""),
 }
 CORE = list(takewhile(lambda room: room != "plots", ROOMS))

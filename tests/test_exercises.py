@@ -531,7 +531,8 @@ def test_progress_tells_what_was_tried_helped_and_solved():
     assert states[CATALOG[SAFE].title] == "✓ right (1 hint)"
     assert states[CATALOG["soft_lookup"].title] == "○ not tried (1 hint, revealed)"
     assert repr(progress()).endswith(f"1 of {len(CATALOG)} right")
-    assert f"1 of {len(CATALOG)} right</caption>" in progress()._repr_html_()
+    assert progress().lessons["02"] == list("○○✓✗○○")
+    assert f"1 of {len(CATALOG)} right</b></p>" in progress()._repr_html_()
 
 
 def test_a_solved_exercise_stays_solved():

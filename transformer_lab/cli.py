@@ -1,4 +1,4 @@
-"""The command `transformer-lab`: open the course, or look at this machine.
+"""The command `transformer-lab`: open the course, look at this machine, see how far you are, grade.
 
 `open` never overwrites what a learner wrote. It keeps the hash of each lesson that it laid down:
 a lesson unchanged since then follows the course; of an edited one the newer version comes beside
@@ -127,6 +127,24 @@ def open_course(mine: Path, arguments: list[str]) -> int:
     return 0
 
 
+def grade_notebooks(
+    notebooks: list[Path], seconds: float, csv: Path | None, json: Path | None
+) -> int:
+    """Print the grades of each notebook as it is done; 1 when one could not be run to its end."""
+    from transformer_lab.grading import grade_all, write_csv, write_json
+
+    results = []
+    for result in grade_all(notebooks, seconds):
+        print(result, flush=True)
+        results.append(result)
+        for path, write_to in ((csv, write_csv), (json, write_json)):
+            if path is not None:  # after each: an interrupted run keeps what it has
+                write_to(path, results)
+    if not results:
+        print("There are no notebooks (*.ipynb) there.", file=sys.stderr)
+    return 0 if results and not any(result.problem for result in results) else 1
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command's entry point; returns its exit code."""
     parser = argparse.ArgumentParser(prog="transformer-lab", allow_abbrev=False)
@@ -138,6 +156,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     about = "look at this machine: versions, cores, memory, model files, disk"
     commands.add_parser("doctor", help=about, description=about)
+    about = "how far you are: every exercise, and what you have done with it"
+    commands.add_parser("progress", help=about, description=about)
+    about = "run notebooks in fresh kernels and grade their exercises; for teachers"
+    grading = commands.add_parser("check", help=about, description=about)
+    grading.add_argument("notebooks", type=Path, nargs="+", help="notebooks, or folders of them")
+    grading.add_argument("--csv", type=Path, help="write a line for each exercise to this file")
+    grading.add_argument("--json", type=Path, help="write the same as JSON")
+    grading.add_argument(
+        "--seconds", type=float, default=600, help="the most that one cell may take (600)"
+    )
     asked, rest = parser.parse_known_args(arguments)
     if asked.command == "open":
         try:
@@ -147,6 +175,13 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if asked.command == "progress":
+        from transformer_lab.exercises import progress
+
+        print(progress())
+        return 0
+    if asked.command == "check":
+        return grade_notebooks(asked.notebooks, asked.seconds, asked.csv, asked.json)
     from transformer_lab.doctor import doctor
 
     report = doctor()

@@ -3,6 +3,7 @@
 import difflib
 import html
 import inspect
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from transformer_lab.exercises import (
 )
 from transformer_lab.exercises.engine import examine
 from transformer_lab.exercises.exercise import Exercise
-from transformer_lab.exercises.verdict import ExerciseFailed, Verdict
+from transformer_lab.exercises.verdict import LOOK, ExerciseFailed, Verdict
 
 KIND = "progress"  # of record in the store
+REPORT = "TRANSFORMER_LAB_REPORT"  # names a file that gets each verdict as a line of JSON
 
 LESSONS = (
     *(lesson01, lesson02, lesson03, lesson04, lesson05, lesson06),
@@ -47,6 +49,7 @@ def check(id: str, answer: Callable[..., Any]) -> Verdict:
         tries = store.load(KIND, id).get("tries", 0)
         passed = {"passed": True} if verdict.passed else {"mistake": verdict.mistake}
         store.save(KIND, id, tries=tries + 1, **passed)
+    _report(id, verdict)
     if not verdict.passed and _strict():
         raise ExerciseFailed(f"check({id!r}): {verdict!r}")
     return verdict
@@ -97,15 +100,25 @@ class Note:
 
 @dataclass(frozen=True)
 class Progress:
-    """Rows of lesson, exercise, minutes and state."""
+    """Rows of lesson, exercise, minutes and state; above them one sign for each exercise."""
 
     rows: tuple[tuple[str, str, str, str], ...]
     head = ("lesson", "exercise", "minutes", "state")
 
     def __repr__(self) -> str:
-        lines = [self.head, *self.rows, ("", self.summary, "", "")]
+        lines = [self.head, *self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        picture = [f"{lesson}  {' '.join(signs)}" for lesson, signs in self.lessons.items()]
+        return "\n".join([*table, "", *picture, "", self.summary])
+
+    @property
+    def lessons(self) -> dict[str, list[str]]:
+        """The course at a glance: for each lesson the sign of each exercise, ✓ ✗ or ○."""
+        found: dict[str, list[str]] = {}
+        for lesson, _, _, state in self.rows:
+            found.setdefault(lesson, []).append(state[0])
+        return found
 
     @property
     def summary(self) -> str:
@@ -119,10 +132,23 @@ class Progress:
             "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self.rows
         )
-        return (
-            f"<table><caption {left}>{self.summary}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        tiles = "".join(
+            f'<div role="img" aria-label="lesson {lesson}: {signs.count("✓")} of {len(signs)} '
+            f'right"><b>{lesson}</b> {"".join(map(_tile, signs))}</div>'
+            for lesson, signs in self.lessons.items()
         )
+        return (
+            f"<p><b>{self.summary}</b></p>{tiles}<details><summary>Every exercise</summary>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>"
+        )
+
+
+def _tile(sign: str) -> str:
+    colour = {"✓": LOOK["passed"][2], "✗": LOOK["failed"][2]}.get(sign, LOOK["stub"][2])
+    return (
+        f'<span style="display: inline-block; width: 1.6em; margin: 1px 2px; text-align: center; '
+        f'border: 2px solid {colour}; border-radius: 3px">{sign}</span>'
+    )
 
 
 def _row(exercise: Exercise, record: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -141,6 +167,13 @@ def _exercise(id: str) -> Exercise:
         return CATALOG[id]
     near = difflib.get_close_matches(str(id), CATALOG, 3, 0.3) or list(CATALOG)
     raise ValueError(f"id = {id!r} is no exercise; did you mean {' or '.join(map(repr, near))}?")
+
+
+def _report(id: str, verdict: Verdict) -> None:
+    if path := os.environ.get(REPORT):
+        said = {"id": id, "passed": verdict.passed, "mistake": verdict.mistake}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({**said, "message": verdict.message}) + "\n")
 
 
 def _strict() -> bool:
