@@ -45,12 +45,12 @@ ROOMS = {
     "schedules": ("", ""),
     "distributed": ("", "torch"),
     "gradients": ("distributed", "torch"),
-    "resuming": ("checkpoints distributed", "torch safetensors"),
+    "resuming": ("checkpoints distributed", "torch"),
     "training": ("models schedules distributed gradients resuming", "torch"),
     "twins": ("config masks attention layers models", "torch"),
     "data": (
         "config initialise models tokens training checkpoints corpora",
-        "torch tokenizers safetensors",
+        "torch tokenizers",
     ),
     # above: the core; no plotting, no widgets
     "plots": ("", "numpy matplotlib seaborn PIL"),

@@ -3,7 +3,7 @@
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,8 @@ def save(model: nn.Module, path: str | Path) -> Path:
         "config": json.dumps(asdict(model.config)),  # type: ignore[call-overload]
         "arguments": json.dumps(arguments),
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
-    save_file(weights, partial, metadata=about)
-    os.replace(partial, path)
-    return path
+    write_safetensors(Path(path), dict(model.named_parameters()), about)
+    return Path(path)
 
 
 def load(path: str | Path) -> nn.Module:
@@ -76,6 +72,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}); copy or download it again"
         ) from None
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str]) -> None:
+    """Write tensors and metadata to one file, which appears whole, or the old one stays."""
+    partial = path.with_name(path.name + ".part")
+    kept = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(kept, partial, metadata=about)
+    os.replace(partial, path)
 
 
 def fill(build: Callable[[], nn.Module], weights: dict[str, Tensor], path: Path) -> nn.Module:
@@ -177,7 +181,7 @@ def save_folder(model: TextEncoder | LanguageModel, folder: str | Path) -> Path:
     about, weights = their_files(model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_safetensors(folder / "model.safetensors", weights, {"format": "pt"})
     return folder
 
 

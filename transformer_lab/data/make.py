@@ -11,11 +11,10 @@ from pathlib import Path
 from zlib import crc32
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from transformer_lab.checkpoints import COURSE, read_safetensors, save
+from transformer_lab.checkpoints import COURSE, read_safetensors, save, write_safetensors
 from transformer_lab.config import ModelConfig
 from transformer_lab.corpora import corpus
 from transformer_lab.data import gaps
@@ -96,7 +95,7 @@ def main(folder: Path) -> None:
     }
     path = save(model, folder / "course.safetensors")
     weights, about = read_safetensors(path)
-    save_file(weights, path, metadata={**about, "report": json.dumps(report)})
+    write_safetensors(path, weights, {**about, "report": json.dumps(report)})
     tokenizer.save(str(folder / "tokenizer.json"))
     print(json.dumps(report, indent=1))
 
