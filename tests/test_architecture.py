@@ -54,14 +54,15 @@ ROOMS = {
     ),
     # above: the core; no plotting, no widgets
     "plots": ("", "numpy matplotlib seaborn PIL"),
-    "store": ("", "platformdirs"),
+    "files": ("", ""),
+    "store": ("files", "platformdirs"),
     "instruments": (
         "core plots store",
         "torch numpy matplotlib PIL anywidget ipywidgets traitlets IPython",
     ),
     "exercises": ("core store", "torch"),
     "doctor": ("core store", "torch packaging psutil"),
-    "cli": ("exercises instruments doctor store", "jupyterlab"),
+    "cli": ("exercises instruments doctor store files", "jupyterlab"),
     "__init__": ("", ""),
 }
 CORE = list(takewhile(lambda room: room != "plots", ROOMS))
