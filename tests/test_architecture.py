@@ -53,11 +53,12 @@ ROOMS = {
         "torch tokenizers",
     ),
     # above: the core; no plotting, no widgets
-    "plots": ("", "numpy matplotlib seaborn PIL"),
+    "look": ("", "matplotlib PIL"),
+    "plots": ("look", "numpy matplotlib seaborn PIL"),
     "files": ("", ""),
     "store": ("files", "platformdirs"),
     "instruments": (
-        "core plots store",
+        "core look plots store",
         "torch numpy matplotlib PIL anywidget ipywidgets traitlets IPython",
     ),
     "exercises": ("core store", "torch"),
@@ -65,7 +66,7 @@ ROOMS = {
     "cli": ("exercises instruments doctor store files", "jupyterlab"),
     "__init__": ("", ""),
 }
-CORE = list(takewhile(lambda room: room != "plots", ROOMS))
+CORE = list(takewhile(lambda room: room != "look", ROOMS))
 # What a reader needs to build, train and use a Transformer; the other rooms of the core hold data,
 # counting, files of real models and what serves the tests.
 TEXTBOOK = [
