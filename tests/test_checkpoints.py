@@ -86,7 +86,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load(tmp_path / "nowhere")
     with pytest.raises(TypeError, match="Linear"):
-        save(nn.Linear(2, 2), tmp_path / "x")  # type: ignore[arg-type]
+        save(nn.Linear(2, 2), tmp_path / "x")
     from safetensors.torch import save_file
 
     save_file({"x": torch.ones(1)}, tmp_path / "other.safetensors")
@@ -115,7 +115,7 @@ def minilm():
     return load_pretrained("minilm")
 
 
-@pytest.mark.filterwarnings("ignore")  # the peer's own warnings
+@pytest.mark.filterwarnings("ignore")  # the peer's own
 def test_minilm_equals_the_reference_implementation(minilm) -> None:
     """Hidden states, pooler and mean-pooled sentence vectors of one padded batch, within 1e-5."""
     from transformers import BertModel
@@ -135,7 +135,7 @@ def test_minilm_equals_the_reference_implementation(minilm) -> None:
     assert (vectors - nn.functional.normalize(mean, dim=-1)).abs().max() < 1e-5
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # the peer's own
 def test_our_tokens_are_the_reference_tokens(minilm) -> None:
     from transformers import AutoTokenizer
 

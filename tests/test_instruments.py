@@ -148,7 +148,10 @@ def test_an_instrument_that_draws_nothing_leaves_its_words(monkeypatch):
 
 def test_the_metadata_that_colab_needs_is_kept(monkeypatch):
     metadata = {"application/vnd.jupyter.widget-view+json": {"colab": {}}}
-    bundle = lambda self, **kwargs: ({"text/plain": ""}, metadata)  # noqa: E731
+
+    def bundle(self, **kwargs):
+        return {"text/plain": ""}, metadata
+
     monkeypatch.setattr(base.anywidget.AnyWidget, "_repr_mimebundle_", bundle)
     assert Toy()._repr_mimebundle_()[1] is metadata
 
