@@ -24,7 +24,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def save(model: nn.Module, path: str | Path) -> Path:
+def save(model: TextEncoder | LanguageModel | EncoderDecoder, path: str | Path) -> Path:
     """Write a model's weights and configuration to one .safetensors file; returns its path.
 
     A shared tensor is written once. The file appears whole or not at all.
@@ -37,7 +37,7 @@ def save(model: nn.Module, path: str | Path) -> Path:
         arguments["source_vocab_size"] = model.source_embedding.vocab_size
     about = {
         "architecture": kind,
-        "config": json.dumps(asdict(model.config)),  # type: ignore[call-overload]
+        "config": json.dumps(asdict(model.config)),
         "arguments": json.dumps(arguments),
     }
     write_safetensors(Path(path), dict(model.named_parameters()), about)
@@ -67,7 +67,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys()  # the file itself cannot be looped over
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, struct.error) as error:
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}); copy or download it again"
@@ -124,7 +125,9 @@ def load_pretrained(
     for a missing one; each says which file, what was expected and what to do.
     """
     if name == "course":
-        return load(COURSE / "course.safetensors"), _tokenizer(COURSE, "course", 128)  # type: ignore[return-value]
+        model = load(COURSE / "course.safetensors")
+        assert isinstance(model, TextEncoder)
+        return model, _tokenizer(COURSE, "course", 128)
     known = known_model(name)
     try:
         place = find_pretrained(name, folder, download)
