@@ -1,5 +1,6 @@
 """checkpoints.py: nothing lost, nothing half-loaded; real weights give the real output."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,24 @@ def test_our_tokens_are_the_reference_tokens(minilm) -> None:
         assert ids[0].tolist() == theirs(text)["input_ids"]
         assert mask.all()
         assert len(tokenizer.tokens(text)) == ids.shape[1]
+
+
+def test_a_text_comes_back_from_its_ids_as_the_tokenizer_keeps_it(minilm) -> None:
+    _, tokenizer = minilm
+    ids, mask = tokenizer(["The soft mat, it is Übermut.", "Hi"])
+    assert not mask.all()
+    assert [tokenizer.decode(row) for row in ids] == ["the soft mat, it is ubermut.", "hi"]
+    read = [tokenizer(text)[0][0] for text in SENTENCES if "[UNK]" not in tokenizer.tokens(text)]
+    assert len(read) > 15
+    for row in read:
+        assert torch.equal(tokenizer(tokenizer.decode(row))[0][0], row)
+
+
+@pytest.mark.parametrize("wrong", [-1, 30_522, 10**12, 0.5, "the", [5]])
+def test_an_id_that_is_not_in_the_vocabulary_is_named(minilm, wrong) -> None:
+    said = re.escape(f"ids must be token ids of minilm, got {wrong!r}")
+    with pytest.raises(ValueError, match=said):
+        minilm[1].decode([101, wrong])
 
 
 def test_minilm_has_its_published_size(minilm) -> None:
