@@ -19,7 +19,14 @@ import transformer_lab
 from transformer_lab.attention import MultiHeadAttention, attention, attention_weights
 from transformer_lab.config import ModelConfig
 from transformer_lab.decoding import filtered, generate
-from transformer_lab.masks import causal_mask, combine, padding_mask, token_mask, window_mask
+from transformer_lab.masks import (
+    causal_mask,
+    combine,
+    padding_mask,
+    prefix_mask,
+    token_mask,
+    window_mask,
+)
 from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
 from transformer_lab.positions import alibi, rotary, rotary_table, sinusoidal
 
@@ -380,6 +387,7 @@ FUNCTIONS = {
     "alibi": (alibi, {"n_heads": 3, "T": 2, "S": 3}),
     "causal_mask": (causal_mask, {"T": 2, "S": 3}),
     "window_mask": (window_mask, {"T": 3, "width": 2}),
+    "prefix_mask": (prefix_mask, {"T": 3, "prefix": 2}),
     "padding_mask": (padding_mask, {"lengths": torch.tensor([1, 2]), "S": 3}),
     "token_mask": (token_mask, {"tokens": torch.tensor([[1, 2]]), "pad_id": 1}),
     "combine": (combine, {"mask": torch.ones(2, 3).bool(), "": torch.ones(2, 1, 3).bool()}),
