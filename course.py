@@ -107,7 +107,7 @@ def set_up(dev: bool) -> None:
     if cut_short or subprocess.call(other, stderr=subprocess.DEVNULL):
         if shutil.disk_usage(ROOT).free < 3e9:
             stop("The set-up needs 3 GB of free disk.")
-        shutil.rmtree(VENV, ignore_errors=True)
+        shutil.rmtree(VENV, ignore_errors=True)  # may be none; a file in use fails in step 1
         VENV.mkdir(exist_ok=True)
         step("1/5 Python environment", [sys.executable, "-m", "venv", str(VENV)])
     for half in VENV.glob("**/site-packages/*.dist-info"):

@@ -45,27 +45,29 @@ ROOMS = {
     "schedules": ("", ""),
     "distributed": ("", "torch"),
     "gradients": ("distributed", "torch"),
-    "resuming": ("checkpoints distributed", "torch safetensors"),
+    "resuming": ("checkpoints distributed", "torch"),
     "training": ("models schedules distributed gradients resuming", "torch"),
     "twins": ("config masks attention layers models", "torch"),
     "data": (
         "config initialise models tokens training checkpoints corpora",
-        "torch tokenizers safetensors",
+        "torch tokenizers",
     ),
     # above: the core; no plotting, no widgets
-    "plots": ("", "numpy matplotlib seaborn PIL"),
-    "store": ("", "platformdirs"),
+    "look": ("", "matplotlib PIL"),
+    "plots": ("look", "numpy matplotlib seaborn PIL"),
+    "files": ("", ""),
+    "store": ("files", "platformdirs"),
     "instruments": (
-        "core plots store",
+        "core look plots store",
         "torch numpy matplotlib PIL anywidget ipywidgets traitlets IPython",
     ),
     "exercises": ("core store", "torch psutil"),
     "doctor": ("core store", "torch packaging psutil"),
-    "grading": ("exercises store", "nbclient nbformat"),
-    "cli": ("exercises instruments doctor grading store", "jupyterlab"),
+    "grading": ("exercises store files", "nbclient nbformat"),
+    "cli": ("exercises instruments doctor grading store files", "jupyterlab"),
     "__init__": ("", ""),
 }
-CORE = list(takewhile(lambda room: room != "plots", ROOMS))
+CORE = list(takewhile(lambda room: room != "look", ROOMS))
 # What a reader needs to build, train and use a Transformer; the other rooms of the core hold data,
 # counting, files of real models and what serves the tests.
 TEXTBOOK = [

@@ -4,6 +4,7 @@ Never another exception, never one from torch's insides, no NaN, no silent wrong
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ import transformer_lab
 from transformer_lab.attention import MultiHeadAttention, attention, attention_weights
 from transformer_lab.config import ModelConfig
 from transformer_lab.decoding import filtered, generate
-from transformer_lab.masks import causal_mask, combine, padding_mask, token_mask, window_mask
+from transformer_lab.masks import (
+    causal_mask,
+    combine,
+    padding_mask,
+    prefix_mask,
+    token_mask,
+    window_mask,
+)
 from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
 from transformer_lab.positions import alibi, rotary, rotary_table, sinusoidal
 
@@ -158,8 +166,7 @@ def test_masks_fit_or_are_named(mask, positions, cached) -> None:
     if cache:
         language(tokens[:, :2], cache=cache)
     fits = good or (boolean(mask) and mask.shape == ((2, 5) if cache else (2, 3)))
-    call = lambda: language(tokens, mask, cache)  # noqa: E731
-    assert refused(call, "mask") is not fits
+    assert refused(lambda: language(tokens, mask, cache), "mask") is not fits
     states = torch.ones(2, 5, 8)
     fits = good or (boolean(mask) and fitting(mask.shape, 3, 5))
     assert refused(lambda: translator.decode(tokens, states, mask), "mask") is not fits
@@ -172,7 +179,7 @@ def test_segments_fit_or_are_named(segments, has) -> None:
     fits = segments is None or (
         has and readable(segments, "none") and segments.shape == (2, 3) and int(segments.max()) < 2
     )
-    call = lambda: encoder(torch.ones(2, 3).long(), segments=segments)  # noqa: E731
+    call = partial(encoder, torch.ones(2, 3).long(), segments=segments)
     assert refused(call, "segments") is not fits
 
 
@@ -380,6 +387,7 @@ FUNCTIONS = {
     "alibi": (alibi, {"n_heads": 3, "T": 2, "S": 3}),
     "causal_mask": (causal_mask, {"T": 2, "S": 3}),
     "window_mask": (window_mask, {"T": 3, "width": 2}),
+    "prefix_mask": (prefix_mask, {"T": 3, "prefix": 2}),
     "padding_mask": (padding_mask, {"lengths": torch.tensor([1, 2]), "S": 3}),
     "token_mask": (token_mask, {"tokens": torch.tensor([[1, 2]]), "pad_id": 1}),
     "combine": (combine, {"mask": torch.ones(2, 3).bool(), "": torch.ones(2, 1, 3).bool()}),
@@ -468,6 +476,6 @@ def test_a_translator_reads_states_or_names_them(states, target) -> None:
         and states.shape[1:] == (3, 8)
         and len(states) == len(target)
     )
-    call = lambda: translator.decode(target, states, None)  # noqa: E731
+    call = partial(translator.decode, target, states, None)
     assert refused(call, "target", "states") is not fits
     assert not fits or call().isfinite().all()

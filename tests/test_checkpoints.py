@@ -1,5 +1,6 @@
 """checkpoints.py: nothing lost, nothing half-loaded; real weights give the real output."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load(tmp_path / "nowhere")
     with pytest.raises(TypeError, match="Linear"):
-        save(nn.Linear(2, 2), tmp_path / "x")  # type: ignore[arg-type]
+        save(nn.Linear(2, 2), tmp_path / "x")
     from safetensors.torch import save_file
 
     save_file({"x": torch.ones(1)}, tmp_path / "other.safetensors")
@@ -115,7 +116,7 @@ def minilm():
     return load_pretrained("minilm")
 
 
-@pytest.mark.filterwarnings("ignore")  # the peer's own warnings
+@pytest.mark.filterwarnings("ignore")  # the peer's own
 def test_minilm_equals_the_reference_implementation(minilm) -> None:
     """Hidden states, pooler and mean-pooled sentence vectors of one padded batch, within 1e-5."""
     from transformers import BertModel
@@ -135,7 +136,7 @@ def test_minilm_equals_the_reference_implementation(minilm) -> None:
     assert (vectors - nn.functional.normalize(mean, dim=-1)).abs().max() < 1e-5
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # the peer's own
 def test_our_tokens_are_the_reference_tokens(minilm) -> None:
     from transformers import AutoTokenizer
 
@@ -146,6 +147,24 @@ def test_our_tokens_are_the_reference_tokens(minilm) -> None:
         assert ids[0].tolist() == theirs(text)["input_ids"]
         assert mask.all()
         assert len(tokenizer.tokens(text)) == ids.shape[1]
+
+
+def test_a_text_comes_back_from_its_ids_as_the_tokenizer_keeps_it(minilm) -> None:
+    _, tokenizer = minilm
+    ids, mask = tokenizer(["The soft mat, it is Übermut.", "Hi"])
+    assert not mask.all()
+    assert [tokenizer.decode(row) for row in ids] == ["the soft mat, it is ubermut.", "hi"]
+    read = [tokenizer(text)[0][0] for text in SENTENCES if "[UNK]" not in tokenizer.tokens(text)]
+    assert len(read) > 15
+    for row in read:
+        assert torch.equal(tokenizer(tokenizer.decode(row))[0][0], row)
+
+
+@pytest.mark.parametrize("wrong", [-1, 30_522, 10**12, 0.5, "the", [5]])
+def test_an_id_that_is_not_in_the_vocabulary_is_named(minilm, wrong) -> None:
+    said = re.escape(f"ids must be token ids of minilm, got {wrong!r}")
+    with pytest.raises(ValueError, match=said):
+        minilm[1].decode([101, wrong])
 
 
 def test_minilm_has_its_published_size(minilm) -> None:

@@ -187,13 +187,11 @@ def test_without_a_readable_manifest_every_difference_is_the_learners(
 def test_a_copy_that_cannot_be_written_whole_leaves_the_old_one(
     course: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as stream:
-            stream.write(content[:3])
+    def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
     (course / LESSON).write_text("second edition")
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         cli.fill(course, mine)
     assert contents(mine)[LESSON] == "first edition"

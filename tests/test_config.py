@@ -14,7 +14,7 @@ def test_sizes_left_out_follow_from_the_others() -> None:
 
 def test_a_config_cannot_be_changed_after_its_check() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ModelConfig(vocab_size=10).d_model = 3  # type: ignore[misc]
+        ModelConfig(vocab_size=10).d_model = 3
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_a_config_cannot_be_changed_after_its_check() -> None:
         ({"norm_eps": 0.0}, ["norm_eps", "0.0"]),
         ({"n_segments": -1}, ["n_segments", "-1"]),
         ({"pad_id": 10}, ["pad_id (10)", "vocab_size (10)"]),
+        ({"d_model": 5, "n_heads": 1}, ["positions ('sinusoidal')", "d_model (5)", "even"]),
         ({"d_model": 20, "n_heads": 4, "positions": "rotary"}, ["even", "(5)"]),
     ],
 )
@@ -42,3 +43,8 @@ def test_a_size_that_does_not_fit_is_named_with_its_value(wrong: dict, names: li
     with pytest.raises(ValueError) as error:
         ModelConfig(**{"vocab_size": 10, **wrong})
     assert all(name in str(error.value) for name in names), str(error.value)
+
+
+@pytest.mark.parametrize("positions", ["learned", "alibi", "none"])
+def test_an_odd_width_is_no_mistake_where_positions_are_no_waves(positions: str) -> None:
+    assert ModelConfig(10, d_model=5, n_heads=1, positions=positions).d_model == 5

@@ -129,7 +129,7 @@ def test_a_file_that_is_missing_or_another_is_named(tmp_path: Path) -> None:
         corpus("tinyshakespeare", other)
 
 
-def served(content: bytes):  # type: ignore[no-untyped-def]
+def served(content: bytes):
     """A downloader for pooch that needs no network."""
     return lambda url, file, pooch: Path(file).write_bytes(content)
 

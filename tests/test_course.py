@@ -534,5 +534,7 @@ def test_the_readme_and_ci_use_commands_that_exist(course) -> None:
     shown = re.findall(r"^python3? course\.py (\w+)", fenced, re.M)
     assert {"lab", "test"} <= set(shown)
     assert set(shown) <= set(course.COMMANDS)
+    others = re.search(r"the two commands, and: (.*)", readme)[1].split(" · ")
+    assert {"lab", "test", *others} == set(course.COMMANDS)
     assert "python3 course.py test" in (ROOT / ".ci" / "run").read_text()
     assert "course.py test" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()

@@ -62,6 +62,12 @@ def test_its_tokens_look_like_the_real_encoders(course) -> None:
     assert all(piece.startswith("##") for piece in pieces[1:])
 
 
+def test_a_text_comes_back_from_its_pieces(course) -> None:
+    _, tokenizer = course
+    for text in ("the function returns none.", "antidisestablishmentarianism"):
+        assert tokenizer.decode(tokenizer(text)[0][0]) == text
+
+
 def test_special_pieces_come_first(course) -> None:
     ids, mask = course[1](["[MASK] [UNK]", ""])
     assert ids.tolist() == [[gaps.CLS, gaps.MASK, gaps.UNK, gaps.SEP], [gaps.CLS, gaps.SEP, 0, 0]]

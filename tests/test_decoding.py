@@ -71,7 +71,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(model: LanguageModel) -> None:
 def test_the_cache_changes_nothing_but_the_speed(positions: str, kind: str) -> None:
     config = ModelConfig(
         20, d_model=16, positions=positions, n_kv_heads=2 if kind == "grouped" else 4
-    )  # type: ignore[arg-type]
+    )
     source = None
     if kind == "translator":
         model, source = EncoderDecoder(config), torch.randint(0, 20, (3, 6))
@@ -86,7 +86,7 @@ def test_the_cache_changes_nothing_but_the_speed(positions: str, kind: str) -> N
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "alibi", "none"])
 @pytest.mark.parametrize("cache", [True, False])
 def test_prompts_of_different_lengths_go_on_as_if_alone(positions: str, cache: bool) -> None:
-    model = shake(LanguageModel(ModelConfig(20, d_model=16, positions=positions)))  # type: ignore[arg-type]
+    model = shake(LanguageModel(ModelConfig(20, d_model=16, positions=positions)))
     prompts = [[3, 5, 7, 9, 11], [4], [8, 6]]
     tokens, mask = left_pad(prompts)
     together = generate(model, tokens, 8, mask=mask, cache=cache)
@@ -147,7 +147,7 @@ def test_filters_keep_what_they_say() -> None:
     logits = probability.log()
 
     def kept(**how: float) -> list[int]:
-        return filtered(logits, **how).isfinite().nonzero().flatten().tolist()  # type: ignore[arg-type]
+        return filtered(logits, **how).isfinite().nonzero().flatten().tolist()
 
     assert kept(top_k=2) == [0, 1]
     assert kept(top_k=9) == [0, 1, 2, 3, 4]

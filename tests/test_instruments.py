@@ -137,9 +137,21 @@ def test_an_instrument_leaves_words_and_a_picture_where_there_is_no_kernel():
     assert metadata == {}
 
 
+def test_an_instrument_that_draws_nothing_leaves_its_words(monkeypatch):
+    monkeypatch.setattr(Toy, "picture", lambda self: None)
+    data, _ = Toy()._repr_mimebundle_()
+    assert "image/png" not in data
+    assert data["text/html"] == Toy().figure()
+    assert "<img" not in data["text/html"]
+    assert "One pixel" in data["text/html"]
+
+
 def test_the_metadata_that_colab_needs_is_kept(monkeypatch):
     metadata = {"application/vnd.jupyter.widget-view+json": {"colab": {}}}
-    bundle = lambda self, **kwargs: ({"text/plain": ""}, metadata)  # noqa: E731
+
+    def bundle(self, **kwargs):
+        return {"text/plain": ""}, metadata
+
     monkeypatch.setattr(base.anywidget.AnyWidget, "_repr_mimebundle_", bundle)
     assert Toy()._repr_mimebundle_()[1] is metadata
 

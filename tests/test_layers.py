@@ -14,7 +14,7 @@ SIZES = {"d_model": 24, "nhead": 4, "dim_feedforward": 40, "dropout": 0.0, "batc
 
 
 def config(norm: str, activation: str) -> ModelConfig:
-    return ModelConfig(10, d_model=24, d_ff=40, norm=norm, activation=activation)  # type: ignore[arg-type]
+    return ModelConfig(10, d_model=24, d_ff=40, norm=norm, activation=activation)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

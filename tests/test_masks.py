@@ -7,6 +7,7 @@ from transformer_lab.masks import (
     causal_mask,
     combine,
     padding_mask,
+    prefix_mask,
     to_torch_ignore,
     token_mask,
     window_mask,
@@ -40,6 +41,21 @@ def test_window_is_causal_and_as_wide_as_said() -> None:
     assert torch.equal(window_mask(4, 9), causal_mask(4))
 
 
+def test_a_prefix_sees_itself_wholly_and_the_rest_is_causal() -> None:
+    for T in (1, 2, 5):
+        for prefix in range(T + 1):
+            mask = prefix_mask(T, prefix)
+            for t in range(T):
+                for s in range(T):
+                    assert mask[t, s] == (s <= t or (t < prefix and s < prefix)), (T, prefix, t, s)
+
+
+def test_without_a_prefix_the_mask_is_causal_and_a_whole_prefix_sees_all() -> None:
+    assert torch.equal(prefix_mask(4, 0), causal_mask(4))
+    assert torch.equal(prefix_mask(4, 1), causal_mask(4))
+    assert prefix_mask(4, 4).all()
+
+
 def test_combine_allows_what_all_masks_allow() -> None:
     lengths = torch.tensor([1, 3])
     both = combine(causal_mask(3), None, padding_mask(lengths, 3))
@@ -69,6 +85,10 @@ def test_masks_that_do_not_fit_are_both_named() -> None:
         (lambda: causal_mask(0), "T=0"),
         (lambda: causal_mask(4, 3), "S=3"),
         (lambda: window_mask(4, 0), "width"),
+        (lambda: prefix_mask(0, 0), "T=0"),
+        (lambda: prefix_mask(4, 5), "prefix must be .* at most 4, got 5"),
+        (lambda: prefix_mask(4, -1), "at least 0 .* got -1"),
+        (lambda: prefix_mask(4, 1.0), "whole number .* got 1.0"),
         (lambda: padding_mask(torch.tensor([[1]])), r"\(1, 1\)"),
         (lambda: padding_mask(torch.tensor([1.5])), "float32"),
         (lambda: padding_mask(torch.tensor([5]), 4), "S=4"),

@@ -93,6 +93,11 @@ def test_tokens_are_drawn_as_text_with_visible_spaces_and_never_as_markup():
     assert picture.png()
 
 
+def test_what_cannot_be_seen_in_a_token_is_written_out_and_an_empty_label_stays_empty():
+    drawn = ticks(plots.heatmap(WEIGHTS, ["\r\n", "\u00a0a", ""]).figure.axes[0].yaxis)
+    assert drawn == ["↵", "U+00A0a", ""]
+
+
 def test_a_sentence_as_a_label_keeps_its_spaces_and_is_cut_where_it_is_long():
     rows = ["a sentence", "word " * 20, "x" * 20]
     drawn = ticks(plots.heatmap(WEIGHTS, rows).figure.axes[0].yaxis)

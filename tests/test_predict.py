@@ -13,10 +13,8 @@ OPTIONS = ["stays near 1", "grows 16-fold", "grows <256>-fold"]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRANSFORMER_LAB_HOME", str(tmp_path))
+def _nothing_asked(monkeypatch):
     monkeypatch.setattr(module, "_asked", {})
-    return tmp_path
 
 
 def test_an_answer_is_kept_and_shown_beside_the_truth():
@@ -59,10 +57,10 @@ def test_an_answer_that_no_longer_fits_the_question_is_left_out():
     assert predict("spread", "The spread …", low=0, high=1).answer is None
 
 
-def test_an_unanswered_question_stops_nothing_and_writes_nothing(home):
+def test_an_unanswered_question_stops_nothing_and_writes_nothing():
     predict("spread", "The spread …", OPTIONS)
     assert repr(outcome("spread", "grows 16-fold")) == "Measured: grows 16-fold."
-    assert not list(home.iterdir())
+    assert not store.home().exists()
 
 
 def test_what_a_notebook_keeps_of_the_question_never_tells_the_answer():

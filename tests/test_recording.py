@@ -168,7 +168,7 @@ def test_cached_cross_attention_is_recorded_too() -> None:
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_the_stream_is_what_each_part_adds_to(norm: str) -> None:
-    model = shake(EncoderDecoder(ModelConfig(20, d_model=16, norm=norm)))  # type: ignore[arg-type]
+    model = shake(EncoderDecoder(ModelConfig(20, d_model=16, norm=norm)))
     source, target = torch.randint(0, 20, (2, 5)), torch.randint(0, 20, (2, 3))
     with record_stream(model, after_attention=True) as stream:
         logits = model(source, target)

@@ -182,11 +182,11 @@ def test_a_write_that_fails_leaves_the_old_file(
     list(run(model_of(0), own_generator, checkpoint=file))
     before = file.read_bytes()
 
-    def full_disk(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    def full_disk(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(resuming, "save_file", full_disk)
+    monkeypatch.setattr(checkpoints, "save_file", full_disk)
     with pytest.raises(OSError, match="no space"):
         list(run(model_of(0), own_generator, checkpoint=file))
     assert file.read_bytes() == before

@@ -9,10 +9,9 @@ import pytest
 from transformer_lab import store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRANSFORMER_LAB_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+@pytest.fixture
+def home():
+    return store.home()
 
 
 def test_a_record_is_read_as_it_was_written():

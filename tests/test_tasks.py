@@ -54,7 +54,7 @@ def test_the_global_generator_is_neither_read_nor_moved(name: str) -> None:
         (tasks.sort, sorted),
     ],
 )
-def test_a_target_is_the_answer_between_start_and_end(task, answer) -> None:  # type: ignore[no-untyped-def]
+def test_a_target_is_the_answer_between_start_and_end(task, answer) -> None:
     seen = set()
     for source, target in islice(task(size=8, length=6, symbols=4, seed=3), 10):
         assert source.shape == (8, 6)
@@ -216,7 +216,7 @@ def test_a_table_that_is_no_source_is_named(table: Tensor, said: str) -> None:
         (lambda: MarkovSource.random(3).batches(0, 5), "size must be a whole number from 1, got 0"),
     ],
 )
-def test_bad_sizes_are_named_at_once(call, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_sizes_are_named_at_once(call, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()
 

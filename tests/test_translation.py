@@ -98,7 +98,7 @@ def test_a_compositional_split_still_shows_each_word_of_the_unseen_number() -> N
 @pytest.mark.parametrize("without", [0, 20, 40, 100, -42, 42.5])
 def test_a_number_of_one_word_cannot_be_left_out(without: float) -> None:
     with pytest.raises(ValueError, match=f"without must .* got {without}"):
-        NumberWords(10, 10, without=without)  # type: ignore[arg-type]
+        NumberWords(10, 10, without=without)
 
 
 def test_a_compositional_split_that_does_not_fit_is_named() -> None:
@@ -180,13 +180,13 @@ def test_every_day_of_all_years_can_be_read() -> None:
 @pytest.mark.parametrize("locale", ["xx_XX", "no such", "", 7, "ja_JP"])
 def test_a_locale_that_does_not_write_months_in_letters_is_named(locale: object) -> None:
     with pytest.raises(ValueError, match=f"locales .*{locale!r}"):
-        Dates(10, 10, ["de_DE", locale])  # type: ignore[list-item]
+        Dates(10, 10, ["de_DE", locale])
 
 
 @pytest.mark.parametrize("locales", [[], "de_DE"])
 def test_locales_are_several_names(locales: object) -> None:
     with pytest.raises(ValueError, match="locales must be several names"):
-        Dates(10, 10, locales)  # type: ignore[arg-type]
+        Dates(10, 10, locales)
 
 
 def test_dates_that_do_not_fit_are_named() -> None:

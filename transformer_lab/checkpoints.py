@@ -3,7 +3,7 @@
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def save(model: nn.Module, path: str | Path) -> Path:
+def save(model: TextEncoder | LanguageModel | EncoderDecoder, path: str | Path) -> Path:
     """Write a model's weights and configuration to one .safetensors file; returns its path.
 
     A shared tensor is written once. The file appears whole or not at all.
@@ -37,15 +37,11 @@ def save(model: nn.Module, path: str | Path) -> Path:
         arguments["source_vocab_size"] = model.source_embedding.vocab_size
     about = {
         "architecture": kind,
-        "config": json.dumps(asdict(model.config)),  # type: ignore[call-overload]
+        "config": json.dumps(asdict(model.config)),
         "arguments": json.dumps(arguments),
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
-    save_file(weights, partial, metadata=about)
-    os.replace(partial, path)
-    return path
+    write_safetensors(Path(path), dict(model.named_parameters()), about)
+    return Path(path)
 
 
 def load(path: str | Path) -> nn.Module:
@@ -71,11 +67,20 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys()  # the file itself cannot be looped over
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, struct.error) as error:
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}); copy or download it again"
         ) from None
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str]) -> None:
+    """Write tensors and metadata to one file, which appears whole, or the old one stays."""
+    partial = path.with_name(path.name + ".part")
+    kept = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(kept, partial, metadata=about)
+    os.replace(partial, path)
 
 
 def fill(build: Callable[[], nn.Module], weights: dict[str, Tensor], path: Path) -> nn.Module:
@@ -120,7 +125,9 @@ def load_pretrained(
     for a missing one; each says which file, what was expected and what to do.
     """
     if name == "course":
-        return load(COURSE / "course.safetensors"), _tokenizer(COURSE, "course", 128)  # type: ignore[return-value]
+        model = load(COURSE / "course.safetensors")
+        assert isinstance(model, TextEncoder)
+        return model, _tokenizer(COURSE, "course", 128)
     known = known_model(name)
     try:
         place = find_pretrained(name, folder, download)
@@ -177,7 +184,7 @@ def save_folder(model: TextEncoder | LanguageModel, folder: str | Path) -> Path:
     about, weights = their_files(model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_safetensors(folder / "model.safetensors", weights, {"format": "pt"})
     return folder
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from transformer_lab.files import write
+
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ".course.json"
 NO_NEWS = {
@@ -24,13 +26,6 @@ NO_NEWS = {
         "checkForUpdates": False,
     }
 }
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: there is no moment at which it is half written."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def digest(path: Path) -> str:

@@ -72,6 +72,11 @@ class ModelConfig:
             raise ValueError(
                 f"n_heads ({self.n_heads}) must be divisible by n_kv_heads ({self.n_kv_heads})"
             )
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(
+                f"positions ({self.positions!r}) are pairs of waves: d_model ({self.d_model}) must "
+                f"be even"
+            )
         if self.positions == "rotary" and self.d_head % 2:
             raise ValueError(
                 f"rotary positions turn pairs of numbers: the head width d_model / n_heads "

@@ -5,6 +5,7 @@ you would also open and run. The verdicts are those that `check` gave while the 
 """
 
 import csv
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
+from transformer_lab import files
 from transformer_lab.exercises import CATALOG
 from transformer_lab.exercises.learner import REPORT
 
@@ -120,15 +122,16 @@ def grade_all(paths: Iterable[Path], seconds: float = 600) -> Iterator[Graded]:
 
 def write_csv(path: Path, results: list[Graded]) -> None:
     """A line for each exercise of each notebook; a notebook that failed has a line of its own."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([*(field.name for field in fields(Grade)), "problem"])
-        for result in results:
-            rows = [[*asdict(grade).values(), result.problem] for grade in result.grades]
-            table.writerows(rows or [[result.notebook, "", "", "", "", "", result.problem]])
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    table.writerow([*(field.name for field in fields(Grade)), "problem"])
+    for result in results:
+        rows = [[*asdict(grade).values(), result.problem] for grade in result.grades]
+        table.writerows(rows or [[result.notebook, "", "", "", "", "", result.problem]])
+    files.write(path, file.getvalue().encode())
 
 
 def write_json(path: Path, results: list[Graded]) -> None:
     """The same, as a list of notebooks."""
     text = json.dumps([asdict(result) for result in results], ensure_ascii=False, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    files.write(path, (text + "\n").encode())

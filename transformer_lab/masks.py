@@ -56,6 +56,18 @@ def window_mask(T: int, width: int, device: torch.device | str | None = None) ->
     return causal & ~causal.tril(-width)
 
 
+def prefix_mask(T: int, prefix: int, device: torch.device | str | None = None) -> Tensor:
+    """Causal, but the first `prefix` positions see one another wholly: bool (T, T).
+
+    A prefix language model reads its task like an encoder and writes the rest like a decoder.
+    Raffel et al. 2020 ("T5"), section 3.2.1 and figure 4. Raises ValueError when prefix > T.
+    """
+    mask = causal_mask(T, device=device)
+    check_number("prefix", prefix, least=0, most=T, integer=True)
+    mask[:, :prefix] = True  # whoever comes later sees the prefix anyway
+    return mask
+
+
 def combine(*masks: Tensor | None) -> Tensor | None:
     """Allowed only where every mask allows it: the AND, None counting as "all allowed".
 

@@ -9,6 +9,7 @@ from transformer_lab.config import ModelConfig
 from transformer_lab.embedding import Embedding
 from transformer_lab.initialise import glorot, quieten, small_normal
 from transformer_lab.layers import DecoderLayer, EncoderLayer, make_norm
+from transformer_lab.masks import token_mask
 
 
 class TextEncoder(nn.Module):
@@ -186,7 +187,7 @@ class EncoderDecoder(nn.Module):
 
 
 def _real(tokens: Tensor, pad_id: int | None) -> Tensor | None:
-    return None if pad_id is None else (tokens != pad_id)[:, None]
+    return None if pad_id is None else token_mask(tokens, pad_id)
 
 
 def _check_cache(cache: list, layers: nn.ModuleList, kind: type) -> None:

@@ -12,13 +12,12 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
@@ -26,8 +25,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-QUERY, KEY, VALUE = "#0072B2", "#D55E00", "#009E73"
-OUTPUT, POSITION, LOSS = "#CC79A7", "#56B4E9", "#E69F00"
+from transformer_lab.look import (
+    KEY,
+    LOSS,
+    MONO,
+    OUTPUT,
+    POSITION,
+    QUERY,
+    VALUE,
+    cut,
+    drawable,
+    small_png,
+    visible,
+)
+
 QUIET = "#767676"
 CYCLE = (QUERY, KEY, VALUE, OUTPUT, LOSS, POSITION)
 SIGNED = LinearSegmentedColormap.from_list("signed", [QUERY, "#FFFFFF", KEY])
@@ -69,13 +80,10 @@ def png(figure: Figure) -> bytes:
 
     256 colours, chosen from the figure, take a third of the bytes and cannot be told apart.
     """
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     with rc_context(fname=STYLE):
         figure.savefig(drawn, format="png")
-    picture = Image.open(drawn).convert("RGB")
-    palette = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette.save(small, format="png", optimize=True)
-    return small.getvalue()
+    return small_png(Image.open(drawn).convert("RGB"), 256)
 
 
 def heatmap(
@@ -130,13 +138,13 @@ def heatmap(
             (ax.xaxis, texts[1], cells.shape[1]),
         ):
             places = range(0, size, math.ceil(size / 16))
-            drawn = [_drawable(words[place]) for place in places]
+            drawn = [drawable(words[place]) for place in places]
             axis.set_ticks([place + 0.5 for place in places], drawn, parse_math=False, rotation=0)
-            axis.set_tick_params(length=0, labelfontfamily="DejaVu Sans Mono")
+            axis.set_tick_params(length=0, labelfontfamily=MONO)
             if axis is ax.xaxis and sum(map(len, drawn)) > 56:
                 for label in ax.get_xticklabels():
                     label.set(rotation=45, ha="right", rotation_mode="anchor")
-        ax.set(xlabel=_drawable(xlabel), ylabel=_drawable(ylabel))
+        ax.set(xlabel=drawable(xlabel), ylabel=drawable(ylabel))
     if alt is None:
         alt = f"Heatmap of {cells.shape[0]} rows and {cells.shape[1]} columns"
         if shown.any():
@@ -232,12 +240,12 @@ def bars(
         for place, text, end in zip(places, _alike(lengths), ends, strict=True):
             spot = {"xy": (max(end, 0), place), "xytext": (5, 0), "textcoords": "offset points"}
             ax.annotate(text, **spot, va="center")
-        ax.set_yticks(places, [_drawable(name) for name in names], fontsize=10)
+        ax.set_yticks(places, [drawable(name) for name in names], fontsize=10)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False, axis="y")
         ax.margins(x=0.12)
         ax.invert_yaxis()
-        ax.set_xlabel(_drawable(xlabel))
+        ax.set_xlabel(drawable(xlabel))
     listed = "; ".join(f"{name} {_short(v)}" for name, v in zip(names, lengths, strict=True))
     return Picture(ax.figure, title, alt or f"Bars{_of(xlabel)}: {listed}.")
 
@@ -305,13 +313,13 @@ def _axes(title: str | None, height: float = 3.6) -> Iterator[Any]:
         figure = Figure(figsize=(7, height))
         FigureCanvasAgg(figure)
         if title:
-            figure.suptitle(textwrap.fill(_drawable(title), 76), x=0.01, ha="left")
+            figure.suptitle(textwrap.fill(drawable(title), 76), x=0.01, ha="left")
         yield figure.subplots()
 
 
 def _finish(ax: Axes, xlabel: str, ylabel: str, ends: Sequence[tuple[float, str, str]]) -> None:
     """Label the axes and write each name at its curve's end, moved apart where they would meet."""
-    ax.set(xlabel=_drawable(xlabel), ylabel=_drawable(ylabel))
+    ax.set(xlabel=drawable(xlabel), ylabel=drawable(ylabel))
     ax.margins(x=0.02)
     ax.autoscale_view()
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
@@ -327,7 +335,7 @@ def _finish(ax: Axes, xlabel: str, ylabel: str, ends: Sequence[tuple[float, str,
             heights[upper] += overlap / 2
     for height, (_, name, color) in zip(heights, ends, strict=True):
         ink = _ink(color)
-        ax.text(1.015, height, _drawable(name), color=ink, va="center", transform=ax.transAxes)
+        ax.text(1.015, height, drawable(name), color=ink, va="center", transform=ax.transAxes)
 
 
 def _numbers(name: str, given: Any, ndim: int, positive: bool = False) -> Numbers:
@@ -366,24 +374,11 @@ def _labels(name: str, given: Sequence[str] | None, size: int) -> list[str]:
         raise ValueError(f"{name} has {len(given)} labels; expected {size}")
     shown = []
     for text in map(str, given):
-        sentence = " " in text.strip()
-        text = text.strip() if sentence else text.replace(" ", "␣")
-        text = text.replace("\n", "↵").replace("\t", "⇥")
-        longest = 36 if sentence else 14
-        shown.append(text if len(text) <= longest else text[: longest - 1] + "…")
+        if " " in text.strip():
+            shown.append(cut(text.strip().replace("\n", "↵").replace("\t", "⇥"), 36))
+        else:
+            shown.append(cut(text and visible(text), 14))  # "" stays: an axis without a label
     return shown
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(
-        font_manager.get_font(font_manager.findfont("DejaVu Sans Mono")).get_charmap()
-    ) & frozenset(font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap())
-
-
-def _drawable(text: str) -> str:
-    """`text` with □ for what the bundled fonts cannot draw, such as emoji."""
-    return "".join(c if c == "\n" or ord(c) in _glyphs() else "□" for c in text)
 
 
 def _ink(color: str) -> str:

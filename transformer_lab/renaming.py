@@ -27,11 +27,11 @@ def our_config(theirs: Mapping[str, Any]) -> ModelConfig:
     missing = [key for key in (*family.sizes.values(), family.bend) if key not in given]
     if missing:
         raise ValueError(f"config.json lacks {', '.join(missing)}")
-    words = {word: ours for ours, word in family.bends.items()}
+    words: dict[str, Any] = {word: ours for ours, word in family.bends.items()}
     if given[family.bend] not in words:
         raise ValueError(f"{family.bend} must be one of {list(words)}, got {given[family.bend]!r}")
-    sizes = {ours: given[key] for ours, key in family.sizes.items()}
-    config = ModelConfig(**sizes, **family.ours, activation=words[given[family.bend]])  # type: ignore[arg-type]
+    sizes: dict[str, Any] = {ours: given[key] for ours, key in family.sizes.items()}
+    config = ModelConfig(**sizes, **family.ours, activation=words[given[family.bend]])
     if given.get("head_dim") not in (None, config.d_head):
         raise ValueError(
             f"head_dim is {given['head_dim']} in config.json, our heads have d_model / n_heads = "

@@ -4,18 +4,16 @@ What continues from the file equals, bit for bit, what would have gone on withou
 """
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transformer_lab import distributed
-from transformer_lab.checkpoints import read_safetensors
+from transformer_lab.checkpoints import read_safetensors, write_safetensors
 
 
 def save_run(path: str | Path, model: nn.Module, optimiser: Optimizer, step: int) -> None:
@@ -24,7 +22,6 @@ def save_run(path: str | Path, model: nn.Module, optimiser: Optimizer, step: int
     Kept random states: torch's, of each process, and Python's, of process 0, which alone writes;
     NumPy's is not. Every process must call this.
     """
-    path = Path(path)
     device = next(model.parameters()).device
     tensors = {f"model.{name}": tensor for name, tensor in _weights(model).items()}
     for name, parameter in model.named_parameters():
@@ -34,9 +31,7 @@ def save_run(path: str | Path, model: nn.Module, optimiser: Optimizer, step: int
         tensors[f"random.{kind}"] = distributed.gather(state.to(device))
     if distributed.rank() == 0:
         about = {"run": json.dumps({"step": step, "random": random.getstate()})}
-        partial = path.with_name(path.name + ".part")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, about)
-        os.replace(partial, path)
+        write_safetensors(Path(path), tensors, about)
     distributed.wait()
 
 

@@ -10,12 +10,13 @@ or all of it, whenever you like. TRANSFORMER_LAB_HOME names another folder.
 import json
 import os
 import re
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from transformer_lab.files import write
 
 VERSION = 1
 NAME = re.compile("[a-z0-9]+([_-][a-z0-9]+)*")
@@ -52,7 +53,7 @@ def save(kind: str, name: str, **changes: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         record = {"version": VERSION, **_read(path), **changes}
-        _replace(path, json.dumps(record, ensure_ascii=False, indent=1))
+        write(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     except OSError as error:
         _tell(f"{path} was not saved: {error}. The lesson goes on without it.")
 
@@ -82,19 +83,6 @@ def _read(path: Path) -> dict[str, Any]:
         _tell(f"{path.name} made no sense ({error}). It was set aside as {aside}.")
         return {}
     return record
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(".tmp", path.stem, path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _tell(message: str) -> None:

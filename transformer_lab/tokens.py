@@ -102,6 +102,19 @@ class FileTokenizer:
         ids = [self._encode(text).ids for text in texts]
         return pad(ids), pad([[1] * len(line) for line in ids]).bool()
 
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """The text of some ids (T,), special tokens such as padding and [UNK] left out.
+
+        What it drops when it reads, such as BERT's capitals and spaces, does not come back.
+        Raises ValueError that names an id that is not in the vocabulary.
+        """
+        numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        for number in numbers:
+            fits = isinstance(number, int) and 0 <= number < 2**32  # tokenizers has no more bits
+            if not fits or self._tokenizer.id_to_token(number) is None:
+                raise ValueError(f"ids must be token ids of {self.name}, got {number!r}")
+        return self._tokenizer.decode(numbers)
+
     def _encode(self, text: str):  # type: ignore[no-untyped-def]  # tokenizers ships no types
         if not isinstance(text, str):
             raise TypeError(f"a text must be a str, got {type(text).__name__}: {text!r}")

@@ -152,15 +152,17 @@ def next_token_sum(model: nn.Module, batch: Any, smoothing: float = 0.0) -> tupl
     """
     *source, target = batch if isinstance(batch, tuple | list) else (batch,)
     logits, expected = model(*source, target[:, :-1]), target[:, 1:]
-    pad_id: Any = model.config.pad_id  # type: ignore[union-attr]
+    config: Any = model.config
     total = F.cross_entropy(
         logits.flatten(0, 1),
         expected.flatten(),
-        ignore_index=-100 if pad_id is None else pad_id,
+        ignore_index=-100 if config.pad_id is None else config.pad_id,
         reduction="sum",
         label_smoothing=smoothing,
     )
-    return total, expected.numel() if pad_id is None else int((expected != pad_id).sum())
+    if config.pad_id is None:
+        return total, expected.numel()
+    return total, int((expected != config.pad_id).sum())
 
 
 def smoothing_floor(smoothing: float, classes: int) -> float:

@@ -19,15 +19,19 @@ def copy_attention(ours: MultiHeadAttention, theirs: nn.MultiheadAttention) -> N
     theirs.out_proj.load_state_dict(ours.output.state_dict())
 
 
-def copy_layer(ours: EncoderLayer, theirs: nn.Module) -> None:
+def copy_layer(
+    ours: EncoderLayer, theirs: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
+) -> None:
     """Into nn.TransformerEncoderLayer, or nn.TransformerDecoderLayer for a DecoderLayer."""
-    copy_attention(ours.attention, theirs.self_attn)  # type: ignore[arg-type]
+    copy_attention(ours.attention, theirs.self_attn)
+    pairs: list[tuple[nn.Module, str]]
     pairs = [(ours.feed_forward.up, "linear1"), (ours.feed_forward.down, "linear2")]
     norms = [ours.attention_norm, ours.feed_forward_norm]
     if isinstance(ours, DecoderLayer):
-        copy_attention(ours.cross_attention, theirs.multihead_attn)  # type: ignore[arg-type]
+        assert isinstance(theirs, nn.TransformerDecoderLayer)
+        copy_attention(ours.cross_attention, theirs.multihead_attn)
         norms.insert(1, ours.cross_attention_norm)
-    pairs += [(norm, f"norm{number}") for number, norm in enumerate(norms, 1)]  # type: ignore[misc]
+    pairs += [(norm, f"norm{number}") for number, norm in enumerate(norms, 1)]
     for part, name in pairs:
         theirs.get_submodule(name).load_state_dict(part.state_dict())
 
@@ -51,7 +55,9 @@ def torch_states(model: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
     )
     twin = nn.TransformerEncoder(layer, config.n_layers, enable_nested_tensor=False)
     for ours, theirs in zip(model.layers, twin.layers, strict=True):
-        copy_layer(ours, theirs)  # type: ignore[arg-type]
+        assert isinstance(ours, EncoderLayer)
+        assert isinstance(theirs, nn.TransformerEncoderLayer)
+        copy_layer(ours, theirs)
     twin = twin.to(tokens.device, next(model.parameters()).dtype).train(model.training)
     embedded, _ = model.embedding(tokens)
     states = twin(embedded, src_key_padding_mask=to_torch_ignore(mask))

@@ -23,7 +23,9 @@ def chromium():
     if path is None:
         why = "no Chromium on PATH; name one in TRANSFORMER_LAB_CHROMIUM"
         must = os.environ.get("CI") or os.environ.get("TRANSFORMER_LAB_REQUIRE_BROWSER")
-        (pytest.fail if must else pytest.skip)(why)
+        if must:
+            pytest.fail(why)
+        pytest.skip(why)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser

@@ -11,11 +11,18 @@ from pathlib import Path
 from zlib import crc32
 
 import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor
 
-from transformer_lab.checkpoints import COURSE, read_safetensors, save
+from transformer_lab.checkpoints import COURSE, read_safetensors, save, write_safetensors
 from transformer_lab.config import ModelConfig
 from transformer_lab.corpora import corpus
 from transformer_lab.data import gaps
@@ -39,6 +46,7 @@ def wordpiece(pieces: dict[str, int]) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
 
@@ -96,7 +104,7 @@ def main(folder: Path) -> None:
     }
     path = save(model, folder / "course.safetensors")
     weights, about = read_safetensors(path)
-    save_file(weights, path, metadata={**about, "report": json.dumps(report)})
+    write_safetensors(path, weights, {**about, "report": json.dumps(report)})
     tokenizer.save(str(folder / "tokenizer.json"))
     print(json.dumps(report, indent=1))
 

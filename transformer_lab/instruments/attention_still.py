@@ -6,12 +6,14 @@ import numpy as np
 
 from transformer_lab.instruments import still, words
 from transformer_lab.instruments.heads import Heads
+from transformer_lab.look import KEY, QUERY, cut, visible
 
 WIDTH, LEFT, TOP, GAP = 700, 30, 60, 3  # pixels
 X, Y, ROOM = 460, 118, 220  # pixels: top left of the large matrix, and its largest side
 MOST = 128  # tokens in the large matrix; a longer text has none
 SHADES = 8  # of a thumbnail, equally wide: finer noise would double the size of the file
 BARS = 6
+BLUE = list(bytes.fromhex(QUERY[1:]))
 
 
 def picture(
@@ -67,7 +69,7 @@ def _thumbnails(
         sheet.write(x, TOP - 6, str(head), ha="center", color=still.QUIET)
     for layer, head in chosen:
         x, y = LEFT + head * step - 1.5, TOP + ours.layers.index(layer) * step - 1.5
-        sheet.frame(x, y, side + 2, side + 2, still.QUERY if len(chosen) == 1 else still.KEY)
+        sheet.frame(x, y, side + 2, side + 2, QUERY if len(chosen) == 1 else KEY)
 
 
 def _matrix(
@@ -87,7 +89,7 @@ def _matrix(
     sheet.image(X, Y, blocks)
     step = -(-11 // cell)
     for i in range(0, len(ours.rows), step):
-        style = {"color": still.QUERY if i == query else "black", "ha": "right", "va": "center"}
+        style = {"color": QUERY if i == query else "black", "ha": "right", "va": "center"}
         sheet.write(X - 5, Y + (i + 0.5) * cell, _short(ours.rows[i]), **style)
     for i in range(0, len(ours.columns), step):
         middle = X + (i + 0.5) * cell
@@ -99,7 +101,7 @@ def _matrix(
     sheet.write(X + 86, bottom, ends[1], va="center", color=still.QUIET)
     if query is not None:
         width = len(ours.columns) * cell
-        sheet.frame(X - 1, Y + query * cell - 1, width + 2, cell + 2, still.QUERY)
+        sheet.frame(X - 1, Y + query * cell - 1, width + 2, cell + 2, QUERY)
 
 
 def _bars(sheet: still.Sheet, ours: Heads, weights: np.ndarray, row: int, y: int) -> None:
@@ -110,10 +112,9 @@ def _bars(sheet: still.Sheet, ours: Heads, weights: np.ndarray, row: int, y: int
         middle, long = y + 6 + 18 * i, max(1, round(150 * float(weights[row, column])))
         name = _short(ours.columns[column])
         sheet.write(LEFT + 66, middle, name, ha="right", va="center")
-        sheet.image(LEFT + 72, middle - 5, np.full((10, long, 3), (0, 114, 178), np.uint8))
+        sheet.image(LEFT + 72, middle - 5, np.full((10, long, 3), BLUE, np.uint8))
         sheet.write(LEFT + 78 + long, middle, f"{weights[row, column]:.2f}", va="center")
 
 
 def _short(token: str) -> str:
-    seen = words.visible(token)
-    return seen if len(seen) <= 9 else seen[:8] + "…"
+    return cut(visible(token), 9)

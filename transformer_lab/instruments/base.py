@@ -80,8 +80,8 @@ class Instrument(anywidget.AnyWidget):
         """
         raise NotImplementedError
 
-    def picture(self) -> bytes:
-        """The instrument's present state as a PNG of 5 to 15 KB, about 7 inches wide."""
+    def picture(self) -> bytes | None:
+        """The present state as a PNG of 5 to 15 KB, about 7 inches wide; None if words are all."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -91,10 +91,11 @@ class Instrument(anywidget.AnyWidget):
         """The picture with its words as HTML; behind a fold while a question is open."""
         return self._figure(self.picture())
 
-    def _figure(self, picture: bytes) -> str:
-        words = html.escape(self.describe())
-        data = base64.b64encode(picture).decode()
-        image = f'<img alt="{words}" src="data:image/png;base64,{data}" style="max-width:100%">'
+    def _figure(self, picture: bytes | None) -> str:
+        words, image = html.escape(self.describe()), ""
+        if picture is not None:
+            data = base64.b64encode(picture).decode()
+            image = f'<img alt="{words}" src="data:image/png;base64,{data}" style="max-width:100%">'
         if self.question and self.answer is None:
             asked = f"<summary>{html.escape(self.question)} Decide, then open.</summary>"
             return f"<figure><details>{asked}{image}<p>{words}</p></details></figure>"
@@ -106,11 +107,9 @@ class Instrument(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         picture = self.picture()
-        still = {
-            "text/plain": self.describe(),
-            "text/html": self._figure(picture),
-            "image/png": base64.b64encode(picture).decode(),
-        }
+        still = {"text/plain": self.describe(), "text/html": self._figure(picture)}
+        if picture is not None:
+            still["image/png"] = base64.b64encode(picture).decode()
         return {**data, **still}, metadata
 
     def state(self) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformer_lab.instruments import still
+from transformer_lab.look import KEY, OUTPUT, QUERY, VALUE, cut
 
 WIDTH, HEIGHT, SIDE, TOP = 700, 330, 240, 62  # pixels
 LEFT = {"keys": 20, "values": 280, "weights": 545}
-VALUE, OUTPUT, LINE = "#009e73", "#cc79a7", "#d9d9d9"
+LINE = "#d9d9d9"
 VALUE_INK, OUTPUT_INK = "#00744f", "#9c4377"
 Point = Sequence[float]
 
@@ -59,7 +60,7 @@ def picture(
 ) -> bytes:
     """A PNG, 7 inches wide: query and keys, values and output, weights."""
     sheet = Drawing(WIDTH, HEIGHT)
-    labels = [name if len(name) <= 9 else name[:8] + "…" for name in names]
+    labels = [cut(name, 9) for name in names]
     sheet.write(20, 24, title or f"One query among {len(names)} keys", fontsize=10.5)
     sheet.write(LEFT["keys"], 50, "query and keys")
     sheet.write(LEFT["values"], 50, "values and output")
@@ -112,10 +113,10 @@ def _keys(
     weights: Sequence[float],
 ) -> None:
     to = _frame(sheet, LEFT["keys"], _reach([query, *keys]))
-    sheet.arrow(to((0, 0)), to(query), still.QUERY, 3.5)
+    sheet.arrow(to((0, 0)), to(query), QUERY, 3.5)
     for key, weight in zip(keys, weights, strict=True):
-        sheet.arrow(to((0, 0)), to(key), still.KEY, 1.2 + 3 * weight)
-    tips = [("q", to(query), still.QUERY)]
+        sheet.arrow(to((0, 0)), to(key), KEY, 1.2 + 3 * weight)
+    tips = [("q", to(query), QUERY)]
     for label, key in zip(labels, keys, strict=True):
         same = [i for i, tip in enumerate(tips) if i and math.dist(tip[1], to(key)) < 12]
         if same:

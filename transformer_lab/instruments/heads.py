@@ -141,8 +141,7 @@ def heads(
         shapes = [layer.shape for layer in layers]
         raise ValueError(f"weights must have one shape in all layers, not {shapes}")
     stacked = np.stack(layers)
-    numbers = [re.findall(r"\d+", str(key)) for key, _ in named]
-    only = [int(found[0]) for found in numbers if len(found) == 1]
+    only = [found[0] for key, _ in named if len(found := _numbers(key)) == 1]
     order = tuple(only) if len(set(only)) == len(named) else tuple(range(len(named)))
     allowed = _mask(mask, stacked)
     _check_rows(stacked, allowed, order)
@@ -151,9 +150,13 @@ def heads(
 
 def _by_number(weights: Mapping[str, Any] | Iterable[Any]) -> list[tuple[Any, Any]]:
     if isinstance(weights, Mapping):
-        key = lambda item: [int(n) for n in re.findall(r"\d+", str(item[0]))]  # noqa: E731
-        return sorted(weights.items(), key=key)
+        return sorted(weights.items(), key=lambda item: _numbers(item[0]))
     return list(enumerate(weights))
+
+
+def _numbers(key: Any) -> list[int]:
+    """Those in the name of a layer: "layers.10.attention" -> [10]."""
+    return [int(digits) for digits in re.findall(r"\d+", str(key))]
 
 
 def _layer(values: Any, name: str, rows: int, columns: int) -> Floats:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import anywidget
 import traitlets
 
 from transformer_lab import store
@@ -104,20 +103,16 @@ class Predict(Instrument):
         """The question and what may be answered; never the answer, which is the learner's own."""
         return f"Predict: {self.question} ({self._choices()})"
 
-    def figure(self) -> str:
-        """The question as HTML without a picture."""
+    def picture(self) -> None:
+        """There is nothing to draw."""
+
+    def _figure(self, picture: bytes | None) -> str:
+        """The question as HTML, the options below it."""
         items = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
         body = f"<ul>{items}</ul>" if items else f"<p>{html.escape(self._choices())}</p>"
         return (
             f'<div style="{RULE}"><b>Predict first</b><br>{html.escape(self.question)}{body}</div>'
         )
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        bundle = anywidget.AnyWidget._repr_mimebundle_(self, **kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        return {**data, "text/plain": self.describe(), "text/html": self.figure()}, metadata
 
 
 _asked: dict[str, Predict] = {}

@@ -1,13 +1,13 @@
 """Still pictures of instruments: small, the same on every run, and safe for any token."""
 
-import io
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-QUERY, KEY, QUIET = "#0072b2", "#d55e00", "#595959"
+from transformer_lab.look import MONO, drawable, small_png
+
+QUIET = "#595959"  # darker than in figures: the letters are smaller
 _ENDS = np.array([[0, 114, 178], [204, 102, 0]])  # -1 and +1, as in view/matrix.js
 Pixels = NDArray[np.uint8]
 
@@ -55,11 +55,9 @@ class Sheet:
         self._axes.set(xlim=self._axes.get_xlim(), ylim=self._axes.get_ylim())
 
     def write(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Monospaced text, never read as mathematics; a missing glyph is drawn as an empty box."""
-        glyphs = _glyphs()
-        known = "".join(c if ord(c) in glyphs else "□" for c in text)
-        style = {"fontsize": 8, "fontfamily": "DejaVu Sans Mono", "parse_math": False, **style}
-        self._axes.text(x, y, known, **style)
+        """One line, never read as mathematics; what has no glyph is drawn as an empty box."""
+        style = {"fontsize": 8, "fontfamily": MONO, "parse_math": False, **style}
+        self._axes.text(x, y, drawable(text.replace("\n", "□"), (MONO,)), **style)
 
     def frame(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """An empty rectangle."""
@@ -68,20 +66,10 @@ class Sheet:
         self._axes.add_patch(Rectangle((x, y), width, height, fill=False, color=colour, lw=1.2))
 
     def png(self) -> bytes:
-        """At most 128 colours, which makes the file a third of its size."""
+        """The page as an image of at most 128 colours."""
         import matplotlib as mpl
         from PIL import Image
 
         with mpl.rc_context(mpl.rcParamsDefault):
             self._canvas.draw()
-        image = Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
-        buffer = io.BytesIO()
-        image.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-        return buffer.getvalue()
-
-
-@lru_cache(maxsize=1)
-def _glyphs() -> frozenset[int]:
-    from matplotlib.font_manager import findfont, get_font
-
-    return frozenset(get_font(findfont("DejaVu Sans Mono")).get_charmap())
+        return small_png(Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3]), 128)

@@ -1,21 +1,9 @@
 """Tokens in sentences, as `view/tokens.js` writes them in the browser."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-_SIGNS = {" ": "␣", "\n": "↵", "\r": "↵", "\t": "⇥", "\u200d": "\u200d"}
-_HIDDEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}
-
-
-def visible(token: str) -> str:
-    """Spaces, line ends and invisible characters as signs; what joins an emoji stays."""
-    if not token:
-        return "∅"
-    return "".join(
-        _SIGNS.get(c, f"U+{ord(c):04X}") if unicodedata.category(c) in _HIDDEN else c
-        for c in token.replace("\r\n", "\n")
-    )
+from transformer_lab.look import visible
 
 
 def names(tokens: Sequence[str]) -> list[str]:
