@@ -15,13 +15,16 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "transformer_lab"
 SECONDS = 120
-TESTS = "masks attention positions layers counting models properties parity bad_input"
-TESTS += " decoding recording"
+FIRST = "masks attention positions layers config"  # seconds; most changes end here
+THEN = "models properties bad_input parity counting decoding recording"
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -52,7 +55,13 @@ def tree_of(module: str) -> ast.Module:
 
 
 def killed(module: str, tree: ast.Module) -> bool:
-    """Whether a test fails on this tree, tried in a process of its own."""
+    """Whether a test fails on this tree."""
+    first = dict.fromkeys([module, *FIRST.split()])
+    return fails(module, tree, first) or fails(module, tree, set(THEN.split()) - first.keys())
+
+
+def fails(module: str, tree: ast.Module, names: Iterable[str]) -> bool:
+    """The same for some test files, in a process of its own."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] != 0
@@ -61,9 +70,6 @@ def killed(module: str, tree: ast.Module) -> bool:
     os.dup2(null, 1)
     os.dup2(null, 2)
     sys.meta_path.insert(0, Changed(f"transformer_lab.{module}", tree))
-    import pytest
-
-    names = [module, *(name for name in TESTS.split() if name != module)]
     files = [str(HERE / f"test_{name}.py") for name in names]
     # Libraries that are loaded already are not rewritten, which does not matter here.
     quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider"]
@@ -72,6 +78,7 @@ def killed(module: str, tree: ast.Module) -> bool:
 
 def main(modules: list[str]) -> None:
     sys.path.insert(0, str(HERE))
+    import hypothesis.strategies  # noqa: F401  loaded here once for all children, like the others
     import torch
     import transformers
     from mutants import changed_trees
@@ -89,6 +96,8 @@ def main(modules: list[str]) -> None:
             except (SyntaxError, ValueError, TypeError):
                 continue
             total += 1
+            if total % 50 == 0:
+                print(f"  … {total}", flush=True)
             if not killed(module, tree):
                 alive.append(text)
                 print(f"  {module}: {text[:180]}", flush=True)
