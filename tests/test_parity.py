@@ -154,7 +154,8 @@ layer_sizes = st.fixed_dictionaries(
 def both(sizes: dict[str, Any], **more: Any) -> tuple[ModelConfig, dict[str, Any]]:
     """The same sizes as our config and as the arguments of torch's layers."""
     sizes = dict(sizes)
-    config = ModelConfig(20, d_model=sizes.pop("d_head") * sizes["n_heads"], **sizes, **more)
+    sizes |= {"positions": "none", **more}  # of any width
+    config = ModelConfig(20, d_model=sizes.pop("d_head") * sizes["n_heads"], **sizes)
     return config, {
         "d_model": config.d_model,
         "nhead": config.n_heads,

@@ -36,8 +36,8 @@ def attention_weights(
         scores = scores + bias
     if mask is None:
         return scores.softmax(-1)
-    # The lowest finite number, not -inf: a row with nothing allowed would be NaN, and so would its
-    # gradient. The second fill makes forbidden weights exactly 0, in such a row too.
+    # The lowest finite number, not -inf: a row with nothing allowed would be NaN. The second fill
+    # makes forbidden weights exactly 0, in such a row too.
     lowest = torch.finfo(scores.dtype).min
     return scores.masked_fill(~mask, lowest).softmax(-1).masked_fill(~mask, 0.0)
 

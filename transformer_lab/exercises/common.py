@@ -30,8 +30,10 @@ def as_number(inputs: tuple[Any, ...], output: Any) -> Tensor:
     if isinstance(output, Tensor) and output.numel() == 1 and not output.is_complex():
         output = output.item()
     if isinstance(output, bool) or not isinstance(output, (int, float)):
-        as_tensor(inputs, output)  # names what came instead
-        raise Unfit("Your function returns several numbers; expected one.")
+        if output is None:
+            as_tensor(inputs, output)  # says that a return is missing
+        kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"{output!r:.40}"
+        raise Unfit(f"Your function returns {kind}; expected one number.")
     return torch.tensor(float(output), dtype=torch.float64)
 
 

@@ -66,6 +66,8 @@ def _rounding(pairs: list[Pair]) -> tuple[str, str] | None:
         )
     if not within(1e-3):
         return None
+    if all(bool((pair.expected == pair.expected.round()).all()) for pair in pairs):
+        return None  # whole numbers are not rounded
     worst = max(float((pair.got - pair.expected).abs().nan_to_num().max()) for pair in pairs)
     return (
         "rounding",
@@ -93,6 +95,8 @@ def _moved(pairs: list[Pair]) -> tuple[str, str] | None:
 
 
 def _factor(pairs: list[Pair]) -> tuple[str, str] | None:
+    if all(pair.expected.numel() == 1 for pair in pairs):
+        return None  # any wrong number is some factor of the right one
     factors = []
     for pair in pairs:
         expected, got = pair.expected.double(), pair.got.double()

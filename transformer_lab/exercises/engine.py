@@ -39,8 +39,9 @@ def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
     for case, mine, ours in zip(*(exercise.cases() for _ in range(3)), strict=True):
         expected = _run(exercise, exercise.reference, case, ours, deadline)
         assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
+        before = [_shown(x) for x in mine.inputs]
         got = _run(exercise, answer, case, mine, deadline)
-        trial = Trial(exercise, case, expected, got, _changed(exercise, case, mine))
+        trial = Trial(exercise, case, expected, got, _changed(exercise, case, mine, before))
         if exercise.gradients and trial.right:
             wanted = _slope(exercise.reference, case, deadline)
             trial = replace(trial, expected_slope=wanted, slope=_slope(answer, case, deadline))
@@ -60,6 +61,8 @@ def _run(
         return exercise.observe(fresh.inputs, output)
     except Unfit as unfit:
         return Failure("unfit", str(unfit))
+    except Exception as error:  # an answer so odd that it cannot even be read
+        return Failure("unfit", f"Your result cannot be read. {type(error).__name__}: {error}")
 
 
 def _slope(function: Callable[..., Any], case: Case, deadline: float) -> Tensor | Failure:
@@ -83,9 +86,16 @@ def _slope(function: Callable[..., Any], case: Case, deadline: float) -> Tensor 
     return call(differentiate, case.inputs, deadline)
 
 
-def _changed(exercise: Exercise, fresh: Case, used: Case) -> str:
-    for name, one, other in zip(exercise.parameters, fresh.inputs, used.inputs, strict=False):
-        if isinstance(one, Tensor) and not torch.equal(one, other):
+def _shown(x: Any) -> str:
+    """A list, dictionary or set as text, to tell whether it was changed."""
+    return repr(x) if isinstance(x, (list, dict, set)) else ""
+
+
+def _changed(exercise: Exercise, fresh: Case, used: Case, before: list[str]) -> str:
+    """The name of the first input that is no longer what it was, or ""."""
+    inputs = zip(exercise.parameters, fresh.inputs, used.inputs, before, strict=False)
+    for name, one, other, text in inputs:
+        if (isinstance(one, Tensor) and not torch.equal(one, other)) or _shown(other) != text:
             return name
     return ""
 
@@ -117,7 +127,7 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
         if not found:
             continue
         trial, message = min(found, key=lambda pair: show.size(pair[0].case))
-        lines = _evidence(trial, stage, len(done) - len(found), len(done))
+        lines = _evidence(trial, stage, sum(map(_passes, done)), len(done))
         known = (
             None
             if stage in (stages.memory, stages.timed, stages.untouched)
@@ -160,6 +170,8 @@ def recognise(exercise: Exercise, done: list[Trial]) -> Mistake | None:
 
 
 def _same(trial: Trial, slope: Tensor | Failure) -> bool:
+    if isinstance(slope, Failure):
+        return trial.slope == slope
     return trial.slope is not None and trial.equals(trial.slope, slope)
 
 
@@ -173,16 +185,27 @@ def _evidence(
     if isinstance(trial.got, Failure):
         return lines + [("at", trial.got.line)] * bool(trial.got.line)
     if exercise.judge is not None:
-        return [*lines, ("got", show.value(trial.got))]
+        return lines + [("got", show.value(trial.got))] * (trial.got.numel() <= show.SMALL)
+    if stage is stages.shape and max(trial.expected.numel(), trial.got.numel()) <= show.SMALL:
+        pair = zip(("expected", "got"), (trial.expected, trial.got), strict=True)
+        return lines + [(name, show.value(x)) for name, x in pair]
     if stage in (stages.finite, stages.values):
         lines += show.rows(trial.expected, trial.got, *exercise.tolerance(case, trial.expected))
     return lines
 
 
+def _passes(trial: Trial) -> bool:
+    return not any(stage(trial) for stage in STAGES)
+
+
 def _pair(trial: Trial) -> diagnose.Pair:
     widths = [x.shape[-1] for x in trial.case.inputs if isinstance(x, Tensor) and x.dim()]
     tolerance = trial.exercise.tolerance(trial.case, trial.expected)
-    expected, got = torch.atleast_1d(trial.expected), torch.atleast_1d(trial.value)
+    # As numbers: torch refuses arithmetic on True and False.
+    expected, got = (
+        torch.atleast_1d(x.byte() if x.dtype == torch.bool else x)
+        for x in (trial.expected, trial.value)
+    )
     return diagnose.Pair(expected, got, (widths or [1])[0], *tolerance)
 
 

@@ -61,7 +61,11 @@ def _aligned(one: list[float], other: list[float]) -> list[str]:
     """Two rows with as few digits as tell them apart."""
     finite = [abs(x) for x in one + other if math.isfinite(x)]
     style = "f" if not finite or 1e-3 <= max(finite) < 1e5 else "e"
-    for digits in range(3, 17):
+    if all(x.is_integer() for x in finite):
+        style, start = "f", 0
+    else:
+        start = 3
+    for digits in range(start, 17):
         texts = [[f"{x:.{digits}{style}}" for x in row] for row in (one, other)]
         if texts[0] != texts[1]:
             break
@@ -87,4 +91,6 @@ def _nested(x: Tensor) -> str:
 
 
 def _number(x: float) -> str:
+    if x.is_integer() and abs(x) < 2**53:
+        return f"{x:.0f}"
     return f"{x:.3g}" if abs(x) < 1000 else f"{x:.6g}"

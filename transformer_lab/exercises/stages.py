@@ -132,4 +132,4 @@ def untouched(trial: Trial) -> str:
     return f"Your function changes its input {trial.changed!r}; the caller still needs it."
 
 
-STAGES = (memory, timed, runs, returns, shape, dtype, finite, values, gradients, untouched)
+STAGES = (memory, timed, runs, returns, shape, dtype, finite, values, untouched, gradients)
