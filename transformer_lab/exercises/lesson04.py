@@ -114,11 +114,6 @@ the usual case. `S > T` is what you need when earlier keys are kept and only new
             lambda T, S: torch.ones(T, S, dtype=torch.bool),
             "Everything is allowed here: no mask at all.",
         ),
-        Mistake(
-            "itself-only",
-            lambda T, S: table(T, S, lambda t, s: s == t + S - T),
-            "Each position sees itself and nothing else. What came before is allowed too.",
-        ),
     ),
     hints=(
         "Draw T = 2, S = 4 by hand. Which two positions ask? What does each of them see?",
@@ -368,11 +363,6 @@ finite in every row.""",
             "Your softmax runs over the queries: columns sum to 1. It has to run over the keys.",
         ),
         Mistake(
-            "no-softmax",
-            lambda scores, mask: scores * mask,
-            "These are scores. The softmax over the allowed keys is missing.",
-        ),
-        Mistake(
             "infinity-added",
             lambda scores, mask: (
                 (scores + torch.zeros_like(scores).masked_fill(~mask, -math.inf))
@@ -471,14 +461,24 @@ def combined_cases() -> list[Case]:
     ]
 
 
-def row(lengths: Tensor, S: int) -> Tensor:
-    """True for real keys: (B, 1, S)."""
-    return real(lengths, S)[:, None]
+Part = Callable[[Tensor, Tensor], Tensor]
 
 
-def causal(T: int, S: int) -> Tensor:
-    """A lower triangle, square or not."""
-    return torch.ones(T, S, dtype=torch.bool).tril()
+def with_masks(**parts: Part) -> Callable[..., tuple[Tensor, ...]]:
+    """The right masks but for these, made from the keys' padding: (B, 1, S) and (B, 1, T)."""
+
+    def three(source_lengths: Tensor, target_lengths: Tensor, S: int, T: int) -> tuple[Tensor, ...]:
+        right = combine_masks(source_lengths, target_lengths, S, T)
+        padding = real(source_lengths, S)[:, None], real(target_lengths, T)[:, None]
+        named = zip(("encoder", "decoder", "cross"), right, strict=True)
+        return tuple(parts[name](*padding) if name in parts else part for name, part in named)
+
+    return three
+
+
+def causal(queries: Tensor, keys: Tensor) -> Tensor:
+    """A lower triangle, square or not, as large as these two say."""
+    return torch.ones(queries.shape[-1], keys.shape[-1], dtype=torch.bool).tril()
 
 
 COMBINE = Exercise(
@@ -502,115 +502,86 @@ broadcasts to `(B, queries, keys)`.""",
     mistakes=(
         Mistake(
             "decoder-sees-ahead",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                row(target_lengths, T),
-                row(source_lengths, S),
-            ),
+            with_masks(decoder=lambda source, target: target),
             "Your decoder mask hides the padding, but lets the decoder look ahead.",
         ),
         Mistake(
             "decoder-sees-padding",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                causal(T, T),
-                row(source_lengths, S),
-            ),
+            with_masks(decoder=lambda source, target: causal(target, target)),
             "Your decoder mask is causal, but lets queries look at the padding of the target. Two "
             "rules hold at once.",
         ),
         Mistake(
             "or",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                causal(T, T) | row(target_lengths, T),
-                row(source_lengths, S),
-            ),
+            with_masks(decoder=lambda source, target: causal(target, target) | target),
             "Your decoder mask allows a key when one rule allows it. Both rules have to.",
         ),
         Mistake(
             "cross-causal",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                causal(T, T) & row(target_lengths, T),
-                causal(T, S) & row(source_lengths, S),
-            ),
+            with_masks(cross=lambda source, target: causal(target, source) & source),
             "Your cross mask is causal. The source is complete before the decoder begins, so every "
             "target token may read all of it.",
         ),
         Mistake(
             "encoder-causal",
-            lambda source_lengths, target_lengths, S, T: (
-                causal(S, S) & row(source_lengths, S),
-                causal(T, T) & row(target_lengths, T),
-                row(source_lengths, S),
-            ),
+            with_masks(encoder=lambda source, target: causal(source, source) & source),
             "Your encoder mask is causal. The source is known as a whole: each of its tokens may "
             "look both ways.",
         ),
         Mistake(
             "cross-by-target",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                causal(T, T) & row(target_lengths, T),
-                row(target_lengths, T),
-            ),
+            with_masks(cross=lambda source, target: target),
             "Your cross mask hides the padding of the target. In cross-attention the keys are "
             "source tokens: whose padding is to be hidden?",
         ),
         Mistake(
             "cross-queries-too",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S),
-                causal(T, T) & row(target_lengths, T),
-                row(target_lengths, T).mT & row(source_lengths, S),
-            ),
+            with_masks(cross=lambda source, target: target.mT & source),
             "Your cross mask also forbids padding queries to look. Only keys are hidden.",
         ),
         Mistake(
             "queries-too",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S).mT & row(source_lengths, S),
-                causal(T, T) & row(target_lengths, T).mT & row(target_lengths, T),
-                row(target_lengths, T).mT & row(source_lengths, S),
+            with_masks(
+                encoder=lambda source, target: source.mT & source,
+                decoder=lambda source, target: causal(target, target) & target.mT & target,
+                cross=lambda source, target: target.mT & source,
             ),
             "You forbid padding queries to look at anything. Only keys are hidden: what padding "
             "sees does no harm, since nobody looks at padding.",
         ),
         Mistake(
             "queries-instead",
-            lambda source_lengths, target_lengths, S, T: (
-                row(source_lengths, S).mT,
-                causal(T, T) & row(target_lengths, T).mT,
-                row(target_lengths, T).mT,
+            with_masks(
+                encoder=lambda source, target: source.mT,
+                decoder=lambda source, target: causal(target, target) & target.mT,
+                cross=lambda source, target: target.mT,
             ),
             "Your padding masks hide queries instead of keys. The keys are the last axis.",
         ),
         Mistake(
             "polarity",
-            lambda source_lengths, target_lengths, S, T: (
-                ~row(source_lengths, S),
-                ~(causal(T, T) & row(target_lengths, T)),
-                ~row(source_lengths, S),
+            with_masks(
+                encoder=lambda source, target: ~source,
+                decoder=lambda source, target: ~(causal(target, target) & target),
+                cross=lambda source, target: ~source,
             ),
             "All three masks say the opposite of what they should. True means: may look.",
         ),
         Mistake(
             "no-query-axis",
-            lambda source_lengths, target_lengths, S, T: (
-                real(source_lengths, S),
-                causal(T, T) & real(target_lengths, T),
-                real(source_lengths, S),
+            with_masks(
+                encoder=lambda source, target: source[:, 0],
+                decoder=lambda source, target: causal(target, target) & target[:, 0],
+                cross=lambda source, target: source[:, 0],
             ),
             "A padding mask (B, S) has no axis for the queries: it meets a table (T, S) as if "
             "samples were queries. Where B and T are equal there is not even an error.",
         ),
         Mistake(
             "decoder-first",
-            lambda source_lengths, target_lengths, S, T: (
-                causal(T, T) & row(target_lengths, T),
-                row(source_lengths, S),
-                row(source_lengths, S),
+            with_masks(
+                encoder=lambda source, target: causal(target, target) & target,
+                decoder=lambda source, target: source,
             ),
             "The masks come in the wrong order: encoder, decoder, cross.",
         ),
@@ -815,45 +786,30 @@ def subtracts_the_future(x: Tensor) -> Tensor:
 def leak_cases() -> list[Case]:
     past = attends(lambda t, s: s <= t)
     stray = attends(lambda t, s: (s <= t) | ((t == 2) & (s == 4)))
-    layers: list[tuple[str, int, Callable[[Tensor], Tensor]]] = [
-        ("attention without a mask", 2, attends(lambda t, s: s >= 0)),
-        ("attention with a causal mask", 3, past),
-        ("one token alone", 1, attends(lambda t, s: s >= 0)),
-        ("mask with its triangle one too far", 4, attends(lambda t, s: s <= t + 1)),
-        ("mask with its triangle upside down", 4, attends(lambda t, s: s >= t)),
-        ("causal mask, one stray cell", 6, stray),
-        (
-            "causal mask made for three tokens, used for six",
-            6,
-            attends(lambda t, s: (s <= t) | (t > 2)),
-        ),
-        ("everyone sees the last token", 5, attends(lambda t, s: (s <= t) | (s == 4))),
-        ("the mask after the softmax", 4, masks_late),
-        ("-3 in place of forbidden scores", 4, fills_with_minus_three),
-        ("softmax over the queries, with a causal mask", 4, sums_over_queries),
-        (
-            "a causal mask, then LayerNorm over all tokens",
-            4,
-            lambda x: F.layer_norm(past(x), x.shape),
-        ),
-        (
-            "LayerNorm, then a mask with a stray cell",
-            6,
-            lambda x: stray(F.layer_norm(x, x.shape[1:])),
-        ),
-        (
-            "a mask with a stray cell, then LayerNorm",
-            6,
-            lambda x: F.layer_norm(stray(x), x.shape[1:]),
-        ),
-        ("each token by itself", 4, lambda x: (x @ numbers(33, 4, 4)).tanh()),
-        ("only what came before, not itself", 4, attends(lambda t, s: s < t)),
-        ("two causal layers", 4, lambda x: past(past(x) + x)),
-        ("a running sum, by taking the future off the sum of all", 6, subtracts_the_future),
+    outgrown = attends(lambda t, s: (s <= t) | (t > 2))
+    layers: list[tuple[int, str, Callable[[Tensor], Tensor]]] = [
+        (2, "attention without a mask", attends(lambda t, s: s >= 0)),
+        (1, "attention without a mask, one token", attends(lambda t, s: s >= 0)),
+        (3, "attention with a causal mask", past),
+        (4, "a triangle one too far", attends(lambda t, s: s <= t + 1)),
+        (4, "a triangle upside down", attends(lambda t, s: s >= t)),
+        (6, "a causal mask with one stray cell", stray),
+        (6, "a causal mask made for three tokens, used for six", outgrown),
+        (5, "everyone sees the last token too", attends(lambda t, s: (s <= t) | (s == 4))),
+        (4, "a causal mask after the softmax", masks_late),
+        (4, "-3 in place of forbidden scores", fills_with_minus_three),
+        (4, "a causal mask, and softmax over the queries", sums_over_queries),
+        (4, "causal attention, LayerNorm over all", lambda x: F.layer_norm(past(x), x.shape)),
+        (6, "LayerNorm, then a stray cell", lambda x: stray(F.layer_norm(x, (4,)))),
+        (6, "a stray cell, then LayerNorm", lambda x: F.layer_norm(stray(x), (4,))),
+        (4, "each token by itself", lambda x: (x @ numbers(33, 4, 4)).tanh()),
+        (4, "only what came before, not itself", attends(lambda t, s: s < t)),
+        (4, "two causal layers", lambda x: past(past(x) + x)),
+        (6, "the sum of all less what comes later", subtracts_the_future),
     ]
     return [
         Case(f"T = {T}", (Layer(name, function), numbers(40 + index, T, 4)))
-        for index, (name, T, function) in enumerate(layers)
+        for index, (T, name, function) in enumerate(layers)
     ]
 
 
@@ -874,70 +830,52 @@ def names_the_leak(inputs: tuple[Any, ...], position: Tensor) -> str:
     return f"The first output that sees the future is at position {right}, not {said:g}."
 
 
-def first_to_move(
+def moves(
     f: Callable[[Tensor], Tensor],
     x: Tensor,
-    where: Callable[[int], slice],
+    change: slice,
+    look: slice,
     new: Callable[[Tensor], Tensor] = torch.randn_like,
-    seen: Callable[[Tensor, int], Tensor] = lambda y, t: y[t],
     limit: float = 1e-5,
+) -> bool:
+    """Whether the outputs `look` move when the inputs `change` do."""
+    changed = x.clone()
+    changed[change] = new(x[change])
+    return bool(((f(changed) - f(x))[look].abs() > limit).any())
+
+
+def here(t: int) -> slice:
+    return slice(t, t + 1)
+
+
+def after(t: int) -> slice:
+    return slice(t + 1, None)
+
+
+def first(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    change: Callable[[int], slice] = after,
+    look: Callable[[int], slice] = here,
+    **how: Any,
 ) -> int:
-    """The first t at which seen(y, t) moves when x[where(t)] becomes new(x[where(t)])."""
-    for t in range(len(x)):
-        changed = x.clone()
-        changed[where(t)] = new(x[where(t)])
-        if (seen(f(changed), t) - seen(f(x), t)).abs().max() > limit:
-            return t
-    return -1
+    """The first t for which the outputs look(t) move when the inputs change(t) do, or -1."""
+    return next((t for t in range(len(x)) if moves(f, x, change(t), look(t), **how)), -1)
 
 
 def moves_x_itself(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
     before = f(x)
     for t in range(len(x)):
         x[t + 1 :] = torch.randn_like(x[t + 1 :])
-        if (f(x)[t] - before[t]).abs().max() > 1e-5:
+        if bool(((f(x) - before)[t].abs() > 1e-5).any()):
             return t
     return -1
 
 
 def by_the_gradient_of_a_sum(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
     x = x.clone().requires_grad_()
-    for t in range(len(x)):
-        (slope,) = torch.autograd.grad(f(x)[t].sum(), x)
-        if slope[t + 1 :].abs().sum() > 1e-5:
-            return t
-    return -1
-
-
-def with_the_last_changed(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    changed = x.clone()
-    changed[-1] = torch.randn_like(x[-1])
-    moved = (f(changed) - f(x)).abs().amax(-1) > 1e-5
-    return next((t for t in range(len(x) - 1) if moved[t]), -1)
-
-
-def last_leak(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    leaks = [t for t in range(len(x)) if leaks_at(f, x, t)]
-    return leaks[-1] if leaks else -1
-
-
-def leaks_at(f: Callable[[Tensor], Tensor], x: Tensor, t: int) -> bool:
-    changed = x.clone()
-    changed[t + 1 :] = torch.randn_like(x[t + 1 :])
-    return bool((f(changed)[t] - f(x)[t]).abs().max() > 1e-5)
-
-
-def first_source(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    for s in range(1, len(x)):
-        changed = x.clone()
-        changed[s] = torch.randn_like(x[s])
-        if (f(changed)[:s] - f(x)[:s]).abs().max() > 1e-5:
-            return s
-    return -1
-
-
-def after(t: int) -> slice:
-    return slice(t + 1, None)
+    slopes = [torch.autograd.grad(f(x)[t].sum(), x)[0][t + 1 :] for t in range(len(x))]
+    return next((t for t, slope in enumerate(slopes) if slope.abs().sum() > 1e-5), -1)
 
 
 LEAK = Exercise(
@@ -971,41 +909,36 @@ moves by less than 1e-5 has not changed: that is rounding.""",
         ),
         Mistake(
             "itself-changed",
-            lambda f, x: first_to_move(f, x, lambda t: slice(t, None)),
+            lambda f, x: first(f, x, change=lambda t: slice(t, None)),
             "You change the input at position t as well. The output there may depend on it. Change "
             "only what comes later.",
         ),
         Mistake(
             "all-outputs",
-            lambda f, x: first_to_move(f, x, after, seen=lambda y, t: y),
+            lambda f, x: first(f, x, look=lambda t: slice(None)),
             "You compare the whole output. Later outputs may change when later inputs do; look at "
             "position t alone.",
         ),
         Mistake(
             "next-only",
-            lambda f, x: first_to_move(f, x, lambda t: slice(t + 1, t + 2)),
+            lambda f, x: first(f, x, change=lambda t: here(t + 1)),
             "You change only the input right after t. A mask may let t see one further on.",
         ),
         Mistake(
             "last-only",
-            with_the_last_changed,
+            lambda f, x: first(f, x, change=lambda t: after(max(t, len(x) - 2))),
             "You change only the last input. A mask may let t see a later one that is not the "
             "last.",
         ),
         Mistake(
             "rounding",
-            lambda f, x: first_to_move(f, x, after, limit=0.0),
+            lambda f, x: first(f, x, limit=0.0),
             "You ask for exact equality. One causal layer here moves by a rounding error, below "
             "1e-5.",
         ),
         Mistake(
-            "blunt",
-            lambda f, x: first_to_move(f, x, after, limit=0.1),
-            "You miss small leaks. A change well above 1e-5 is one, however small it looks.",
-        ),
-        Mistake(
             "one-number-added",
-            lambda f, x: first_to_move(f, x, after, new=lambda rows: rows + 1),
+            lambda f, x: first(f, x, new=lambda rows: rows + 1),
             "You miss a leak behind a LayerNorm. It takes the mean off each token and divides by "
             "the spread: adding one number to all of a token's features, or scaling them, changes "
             "nothing behind it. Change the features differently.",
@@ -1018,7 +951,7 @@ moves by less than 1e-5 has not changed: that is rounding.""",
         ),
         Mistake(
             "past",
-            lambda f, x: first_to_move(f, x, lambda t: slice(0, t)),
+            lambda f, x: first(f, x, change=lambda t: slice(0, t)),
             "You change earlier inputs. Every layer may look at the past; a leak comes from later "
             "inputs.",
         ),
@@ -1029,13 +962,8 @@ moves by less than 1e-5 has not changed: that is rounding.""",
             "a fresh copy each time.",
         ),
         Mistake(
-            "last-position",
-            last_leak,
-            "You find the last position that sees the future; asked for is the first.",
-        ),
-        Mistake(
             "source",
-            first_source,
+            lambda f, x: first(f, x, change=here, look=lambda t: slice(0, t)),
             "You name the input that leaks. Asked for is the first output that sees a later input.",
         ),
     ),
