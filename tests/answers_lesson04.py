@@ -82,14 +82,14 @@ def padding_by_comparison(lengths, S):
 @right("padding_mask")
 def padding_in_a_loop(lengths, S):
     mask = torch.zeros([len(lengths), 1, S], dtype=torch.bool)
-    for b, length in enumerate(lengths.tolist()):
-        mask[b, 0, :length] = True
+    for b in range(len(lengths)):
+        mask[b, :, : lengths[b]] = True
     return mask
 
 
 @right("padding_mask")
 def padding_from_lists(lengths, S):
-    return torch.tensor([[[s < n for s in range(S)]] for n in lengths.tolist()])
+    return torch.tensor([[[s < n for s in range(S)]] for n in lengths])
 
 
 @right("padding_mask")
@@ -140,25 +140,25 @@ def padding_on_the_left(lengths, S):
 
 
 @right("masked_weights")
-def weights_with_rows_that_see_nothing_left_alone(scores, mask):
-    some = mask.any(-1, keepdim=True)
-    return scores.masked_fill(~mask & some, -math.inf).softmax(-1).masked_fill(~some, 0.0)
+def weights_with_empty_rows_cleared(scores, mask):
+    weights = torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)
+    return weights.masked_fill(~mask, 0.0)
 
 
 @right("masked_weights")
 def weights_by_hand(scores, mask):
     hidden = scores.masked_fill(~mask, -math.inf)
-    top = hidden.detach().amax(-1, keepdim=True).nan_to_num()
-    powers = torch.exp(hidden - top)
-    return powers / powers.sum(-1, keepdim=True).clamp(min=1e-20)
+    powers = torch.exp(hidden - hidden.amax(-1, keepdim=True).nan_to_num())
+    total = powers.sum(-1, keepdim=True)
+    return (powers / total).masked_fill(total == 0, 0.0)
 
 
 @right("masked_weights")
 def weights_row_by_row(scores, mask):
-    rows, cells = scores.reshape(-1, scores.shape[-1]), mask.expand_as(scores).flatten(0, -2)
-    out = torch.zeros_like(rows)
+    rows, cells = scores.reshape(-1, scores.shape[-1]), mask.expand(scores.shape).flatten(0, -2)
+    out = torch.zeros(rows.shape, dtype=rows.dtype)
     for i in range(len(rows)):
-        out[i, cells[i]] = rows[i][cells[i]].softmax(-1)
+        out[i, cells[i]] = rows[i][cells[i]].softmax(0)
     return out.view(scores.shape)
 
 
@@ -169,7 +169,7 @@ def weights_cleared_of_nan(scores, mask):
 
 @right("masked_weights")
 def weights_by_the_fused_kernel(scores, mask):
-    keys = torch.eye(scores.shape[-1], dtype=scores.dtype).expand(*scores.shape[:-2], -1, -1)
+    keys = torch.eye(scores.shape[-1], dtype=scores.dtype)
     return F.scaled_dot_product_attention(scores, keys, keys, mask, scale=1.0)
 
 
@@ -245,7 +245,7 @@ def masks_by_comparison(source_lengths, target_lengths, S, T):
     source = (torch.arange(S) < source_lengths[:, None])[:, None]
     target = (torch.arange(T) < target_lengths[:, None])[:, None]
     ahead = torch.arange(T) > torch.arange(T)[:, None]
-    return source, target & ~ahead, source
+    return source, target.logical_and(~ahead), source
 
 
 @right("combine_masks")
@@ -263,11 +263,11 @@ def masks_of_full_shape(source_lengths, target_lengths, S, T):
 
 @right("combine_masks")
 def masks_from_lists(source_lengths, target_lengths, S, T):
-    source = torch.tensor([[[s < n for s in range(S)]] for n in source_lengths.tolist()])
+    source = torch.tensor([[[s < n for s in range(S)]] for n in source_lengths])
     target = torch.tensor(
-        [[[s < min(n, t + 1) for s in range(T)] for t in range(T)] for n in target_lengths.tolist()]
+        [[[s < n and s <= t for s in range(T)] for t in range(T)] for n in target_lengths]
     )
-    return source, target, source.repeat(1, T, 1)
+    return source, target, source
 
 
 def padding(lengths, S):
@@ -317,7 +317,7 @@ def masks_of_two_axes(source_lengths, target_lengths, S, T):
 
 @right("to_torch_ignore")
 def ignore_by_indexing(mask, H):
-    if mask.dim() == 2:
+    if len(mask.shape) == 2:
         return mask.logical_not()
     samples = [b for b in range(len(mask)) for _ in range(H)]
     return ~mask[samples]
@@ -325,14 +325,14 @@ def ignore_by_indexing(mask, H):
 
 @right("to_torch_ignore")
 def ignore_by_an_axis_for_heads(mask, H):
-    if mask.dim() == 3:
+    if len(mask.shape) == 3:
         mask = mask.unsqueeze(1).expand(-1, H, -1, -1).flatten(0, 1)
     return mask == 0
 
 
 @right("to_torch_ignore")
 def ignore_in_a_loop(mask, H):
-    if mask.dim() == 2:
+    if len(mask.shape) == 2:
         return ~mask
     tables = []
     for sample in mask:
@@ -399,6 +399,14 @@ def leak_from_another_future(f, x):
     return -1
 
 
+@right("find_the_leak")
+def leak_by_cutting_the_future_off(f, x):
+    for t in range(len(x)):
+        if (f(x[: t + 1])[t] - f(x)[t]).abs().max() > 1e-5:
+            return torch.tensor(t)
+    return -1.0
+
+
 @wrong("find_the_leak", "always")
 def leak_everywhere(f, x):
     return torch.zeros(())
@@ -463,5 +471,19 @@ def leak_in_sums(f, x):
 
 # No wrong answer gets through: (function, change) that leaves the result as it was, and why
 
-EQUIVALENT = {}
-MANY_RIGHT = ()
+EQUIVALENT = {
+    ("weights_row_by_row", "0 → -1"): "a vector has one axis",
+    (
+        "combine_masks",
+        "masks.causal_mask(T) & target → target & masks.causal_mask(T)",
+    ): "both rules hold in either order",
+    ("to_torch_ignore", "mask → mask.mT"): "only asked for its number of axes",
+    ("find_the_leak", "len(x) - 1 → len(x)"): "nothing comes after the last position",
+    ("find_the_leak", "1 → 0"): "nothing comes after the last position",
+    ("find_the_leak", "x → -x"): "other inputs, random as well",
+    (
+        "find_the_leak",
+        "f(changed)[t] - f(x)[t] → f(x)[t] - f(changed)[t]",
+    ): "as far apart",
+}
+MANY_RIGHT = ("find_the_leak",)  # any change of later inputs will do

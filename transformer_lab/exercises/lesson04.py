@@ -783,6 +783,17 @@ def subtracts_the_future(x: Tensor) -> Tensor:
     return (value.sum(0) - later) / 10
 
 
+def averages_one_feature(x: Tensor) -> Tensor:
+    scores, value = scores_and_values(x)
+    mixed = masked_weights(scores, masks.causal_mask(len(x))) @ value
+    return torch.cat([x[:, :1].mean(0).expand(len(x), 1), mixed[:, 1:]], 1)
+
+
+def normed(x: Tensor, axes: tuple[int, ...] = (4,)) -> Tensor:
+    """LayerNorm; with this eps, adding a number to all features or scaling them changes nothing."""
+    return F.layer_norm(x, axes, eps=1e-12)
+
+
 def leak_cases() -> list[Case]:
     past = attends(lambda t, s: s <= t)
     stray = attends(lambda t, s: (s <= t) | ((t == 2) & (s == 4)))
@@ -799,9 +810,10 @@ def leak_cases() -> list[Case]:
         (4, "a causal mask after the softmax", masks_late),
         (4, "-3 in place of forbidden scores", fills_with_minus_three),
         (4, "a causal mask, and softmax over the queries", sums_over_queries),
-        (4, "causal attention, LayerNorm over all", lambda x: F.layer_norm(past(x), x.shape)),
-        (6, "LayerNorm, then a stray cell", lambda x: stray(F.layer_norm(x, (4,)))),
-        (6, "a stray cell, then LayerNorm", lambda x: F.layer_norm(stray(x), (4,))),
+        (4, "causal attention, LayerNorm over all", lambda x: normed(past(x), x.shape)),
+        (4, "a causal mask, one feature averaged over all", averages_one_feature),
+        (6, "LayerNorm, then a stray cell", lambda x: stray(normed(x))),
+        (6, "a stray cell, then LayerNorm", lambda x: normed(stray(x))),
         (4, "each token by itself", lambda x: (x @ numbers(33, 4, 4)).tanh()),
         (4, "only what came before, not itself", attends(lambda t, s: s < t)),
         (4, "two causal layers", lambda x: past(past(x) + x)),

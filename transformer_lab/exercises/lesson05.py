@@ -578,14 +578,15 @@ def grouped_cases() -> list[Case]:
 
 def with_heads(
     keys: Callable[[Tensor, int], Tensor],
-    values: Callable[[Tensor, int], Tensor] | None = None,
-    **how: Any,
+    values: Callable[[Tensor, int], Tensor],
+    power: float = -0.5,
+    dim: int = -1,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Grouped attention with another way to give each of H query heads its keys and values."""
 
     def grouped(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        H = query.shape[1]
-        return package.attention(query, keys(key, H), (values or keys)(value, H), **how)
+        H, d = query.shape[1], query.shape[-1]
+        return (query @ keys(key, H).mT * d**power).softmax(dim) @ values(value, H)
 
     return grouped
 
@@ -600,9 +601,20 @@ def turns(heads: Tensor, H: int) -> Tensor:
     return heads.repeat(1, H // heads.shape[1], 1, 1)
 
 
-def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The scores of grouped attention, scaled."""
-    return query @ blocks(key, query.shape[1]).mT / math.sqrt(query.shape[-1])
+def as_they_come(heads: Tensor, H: int) -> Tensor:
+    return heads
+
+
+def first_only(heads: Tensor, H: int) -> Tensor:
+    return heads[:, :1]
+
+
+def averaged(heads: Tensor, H: int) -> Tensor:
+    return heads.mean(1, keepdim=True)
+
+
+def K_times(heads: Tensor, H: int) -> Tensor:
+    return heads.repeat_interleave(heads.shape[1], 1)
 
 
 GROUPED = Exercise(
@@ -622,7 +634,7 @@ attention, K = 1 one head for all.""",
     mistakes=(
         Mistake(
             "take-turns",
-            with_heads(turns),
+            with_heads(turns, turns),
             "Your query heads take turns: 0 1 0 1. Neighbours share: 0 0 1 1. Both run and have "
             "the same shapes; only one fits the trained weights.",
         ),
@@ -640,30 +652,25 @@ attention, K = 1 one head for all.""",
         ),
         Mistake(
             "first-head-for-all",
-            with_heads(lambda heads, H: heads[:, :1].expand(-1, H, -1, -1)),
+            with_heads(first_only, first_only),
             "All your query heads use key/value head 0. That is right for K = 1 only.",
         ),
         Mistake(
             "averaged",
-            with_heads(lambda heads, H: heads.mean(1, keepdim=True).expand(-1, H, -1, -1)),
+            with_heads(averaged, averaged),
             "You average the key/value heads, so that all queries share one. Each group has its "
             "own.",
         ),
         Mistake(
             "K-times",
-            with_heads(lambda heads, H: heads.repeat_interleave(heads.shape[1], 1)),
+            with_heads(K_times, K_times),
             "You repeat each key/value head K times. How many query heads does one of them serve?",
         ),
         Mistake(
             "not-repeated",
-            with_heads(lambda heads, H: heads),
+            with_heads(as_they_come, as_they_come),
             "H query heads meet K key heads, which fits only for K = 1 and K = H. Each key/value "
-            "head is needed once for every query head that it serves.",
-        ),
-        Mistake(
-            "tokens-repeated",
-            with_heads(lambda heads, H: heads.repeat_interleave(H // heads.shape[1], 2)),
-            "You repeat along the tokens, not along the heads. Which axis holds the heads?",
+            "head is needed once for every query head that it serves, along the axis of the heads.",
         ),
         Mistake(
             "queries-averaged",
@@ -674,14 +681,12 @@ attention, K = 1 one head for all.""",
         ),
         Mistake(
             "no-scale",
-            with_heads(blocks, scale=1.0),
+            with_heads(blocks, blocks, power=0.0),
             "The scores are not divided by √d.",
         ),
         Mistake(
             "softmax-over-queries",
-            lambda query, key, value: (
-                attended(query, key, value).softmax(-2) @ blocks(value, query.shape[1])
-            ),
+            with_heads(blocks, blocks, dim=-2),
             "Your softmax runs over the queries. It has to run over the keys, the last axis.",
         ),
     ),
