@@ -150,7 +150,7 @@ def weights_by_hand(scores, mask):
     hidden = scores.masked_fill(~mask, -math.inf)
     powers = torch.exp(hidden - hidden.amax(-1, keepdim=True).nan_to_num())
     total = powers.sum(-1, keepdim=True)
-    return (powers / total).masked_fill(total == 0, 0.0)
+    return (powers / total).masked_fill(total < 0.5, 0.0)
 
 
 @right("masked_weights")
@@ -483,7 +483,7 @@ EQUIVALENT = {
     ("find_the_leak", "x → -x"): "other inputs, random as well",
     (
         "find_the_leak",
-        "f(changed)[t] - f(x)[t] → f(x)[t] - f(changed)[t]",
+        "f(changed)[t] - before[t] → before[t] - f(changed)[t]",
     ): "as far apart",
 }
 MANY_RIGHT = ("find_the_leak",)  # any change of later inputs will do
