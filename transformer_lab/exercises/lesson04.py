@@ -430,17 +430,17 @@ def three_masks(inputs: tuple[Any, ...], output: Any) -> Tensor:
 def first_difference(inputs: tuple[Any, ...], observed: Tensor) -> str:
     """The first cell of the three masks that is wrong, in words."""
     wanted = three_masks(inputs, combine_masks(*inputs))
-    shapes = grids(inputs)
-    pieces = [wanted.split([math.prod(shape) for shape in shapes.values()])]
-    pieces.append(observed.split([math.prod(shape) for shape in shapes.values()]))
-    for (name, shape), right, mask in zip(shapes.items(), *pieces, strict=True):
-        wrong = (right != mask).view(shape).nonzero().tolist()
+    for name, shape in grids(inputs).items():
+        size = math.prod(shape)
+        right, mask = wanted[:size].view(shape), observed[:size].view(shape)
+        wanted, observed = wanted[size:], observed[size:]
+        wrong = (right != mask).nonzero().tolist()
         if wrong:
             b, t, s = wrong[0]
-            says = "may not" if right.view(shape)[b, t, s] else "may"
+            does, should = ("may not", "should") if right[b, t, s] else ("may", "should not")
             return (
-                f"In your {name} mask, query {t} of sample {b} {says} look at key {s}: "
-                f"{len(wrong)} of {mask.numel()} cells of this mask are wrong."
+                f"In your {name} mask, query {t} of sample {b} {does} look at key {s} but {should}. "
+                f"Wrong cells of this mask: {len(wrong)} of {size}."
             )
     return ""
 
@@ -488,13 +488,12 @@ COMBINE = Exercise(
     minutes=7,
     difficulty=2,
     prompt="""
-A translator reads a padded source (S tokens) and writes a padded target (T tokens). The encoder's
-source tokens look at each other; the decoder's target tokens look at each other; in
-cross-attention, target tokens look at source tokens. Write
-`my_masks(source_lengths, target_lengths, S, T)`, which ends `return encoder, decoder, cross`.
-Lengths are `(B,)`, padding stands at the end. Nobody looks at padding; only the decoder must not
-look ahead. Hide keys, not queries: a padding query follows the same rule. Boolean; any shape that
-broadcasts to `(B, queries, keys)`.""",
+A translator reads a padded source (S tokens) and writes a padded target (T tokens). In the encoder,
+source tokens look at each other; in the decoder, target tokens do; in cross-attention, target
+tokens look at source tokens. Write `my_masks(source_lengths, target_lengths, S, T)`, which ends
+`return encoder, decoder, cross`. Lengths are `(B,)`, padding stands at the end. Nobody looks at
+padding, and no target token at later target tokens. Hide keys, not queries: a padding query follows
+the same rules. Boolean, in any shape that broadcasts to `(B, queries, keys)`.""",
     reference=combine_masks,
     cases=combined_cases,
     observe=three_masks,
@@ -610,7 +609,7 @@ def polarity_cases() -> list[Case]:
         Case("causal and padding", (three, 2)),
         Case("T = S = B = H", (mixed(3, 3, 3, 3), 3)),
         Case("not square", (mixed(4, 4, 2, 5), 2)),
-        Case("one query", (mixed(5, 2, 1, 3), 4)),
+        Case("one query", (masks.padding_mask(torch.tensor([1, 3])), 4)),
     ]
 
 
@@ -803,8 +802,9 @@ def leak_cases() -> list[Case]:
 
 
 def as_position(inputs: tuple[Any, ...], output: Any) -> Tensor:
-    if isinstance(output, bool):
-        raise Unfit(f"Your function returns {output}; expected a position, or -1 for no leak.")
+    if isinstance(output, bool) or not isinstance(output, (int, float, Tensor, type(None))):
+        kind = type(output).__name__
+        raise Unfit(f"Your function returns a value of type {kind}; expected a position, or -1.")
     return as_number(inputs, output)
 
 

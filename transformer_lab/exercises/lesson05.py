@@ -58,9 +58,9 @@ front of the tokens, so that one matrix product serves all heads at once.""",
         Mistake(
             "view-without-transpose",
             lambda x, H: x.reshape(len(x), H, x.shape[1], -1),
-            "The shape is right, the numbers are in the wrong places: view only cuts the row of "
-            "all numbers anew, so a head gets parts of several tokens. First cut D alone, then "
-            "swap axes.",
+            "The shape is right, the numbers are in the wrong places: view leaves all numbers in "
+            "the order of memory and only cuts anew, so a head gets parts of several tokens. First "
+            "cut D alone, then swap axes.",
         ),
         Mistake(
             "not-swapped",
@@ -281,7 +281,7 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
             lambda x, W_query, W_key, W_value, W_output, H: multi_head(
                 x, W_query, W_key, W_value, W_output, 1
             ),
-            "This is one head of width D, whatever H is. Each head has weights of its own.",
+            "This is one head of width D, whatever H is. Each head has its own attention weights.",
         ),
         Mistake(
             "scale-by-D",
