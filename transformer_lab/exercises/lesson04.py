@@ -439,8 +439,8 @@ def first_difference(inputs: tuple[Any, ...], observed: Tensor) -> str:
             b, t, s = wrong[0]
             does, should = ("may not", "should") if right[b, t, s] else ("may", "should not")
             return (
-                f"In your {name} mask, query {t} of sample {b} {does} look at key {s} but {should}. "
-                f"Wrong cells of this mask: {len(wrong)} of {size}."
+                f"In your {name} mask, query {t} of sample {b} {does} look at key {s} but "
+                f"{should}. Wrong cells of this mask: {len(wrong)} of {size}."
             )
     return ""
 
