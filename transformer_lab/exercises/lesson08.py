@@ -5,6 +5,7 @@ Ids as in Vocabulary: 0 pads, 1 starts, 2 ends, but for the cases that choose ot
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -508,8 +509,8 @@ one number, as a tensor.""",
     ),
     hints=(
         "Get the cross-entropy of each place first, (B, T). Which of these numbers count?",
-        "targets != pad_id says which. Add up the ones that count, and divide by how many there "
-        "are.",
+        "Compare targets with pad_id: a mask (B, T). Add up the numbers that count, and divide by "
+        "how many there are.",
         "log_softmax(-1), then gather picks the target's entry at each place. Or look up what "
         "ignore_index does in cross_entropy, which wants (N, V) and (N,).",
     ),
@@ -517,7 +518,6 @@ one number, as a tensor.""",
 
 
 # --- greedy decoding
-
 
 Step = Callable[[list[int]], Tensor]
 
@@ -707,11 +707,11 @@ def beam_step(
     scores: Tensor, logits: Tensor, finished: Tensor, end: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The W best continuations of W texts: (W,), (W, V), (W,) -> scores, texts and tokens, (W,)."""
-    V = logits.shape[-1]
+    W, V = logits.shape
     stay = torch.full((V,), -math.inf)
     stay[end] = 0.0
-    step = torch.where(finished[:, None], stay, logits.log_softmax(-1))
-    scores, place = (scores[:, None] + step).flatten().topk(len(scores))
+    step = torch.where(finished[:, None], stay, logits.log_softmax(1))
+    scores, place = (scores[:, None] + step).flatten().topk(W)
     return scores, place // V, place % V
 
 
@@ -729,6 +729,7 @@ def beam_cases() -> list[Case]:
         case("one text far ahead", [-1.0, -30.0], 4, [0, 0], 3),
         case("three texts", [-1.0, -1.2, -1.1], 4, [0, 0, 0], 4),
         case("W = V", [-2.0, -1.5, -1.7], 3, [0, 0, 0], 5),
+        case("W = 4, V = 3", [-2.0, -1.5, -1.7, -1.9], 3, [0, 0, 0, 0], 11),
         case("one has finished", [-1.0, -1.3], 5, [1, 0], 6),
         case("the worst has finished", [-1.0, -1.3, -1.6], 4, [0, 0, 1], 7),
         case("two have finished", [-0.5, -3.0, -2.0], 4, [0, 1, 1], 8),
@@ -782,12 +783,6 @@ def best_of_each(table: Tensor) -> Kept:
     return scores, torch.arange(len(table)), tokens
 
 
-def best_of_leader(table: Tensor) -> Kept:
-    """The best candidates of the text that has the best one."""
-    leads = torch.arange(len(table)) == table.amax(-1).argmax()
-    return best(table.masked_fill(~leads[:, None], -math.inf))
-
-
 def divided_by_w(table: Tensor) -> Kept:
     """Places divided by the number of texts."""
     scores, place = table.flatten().topk(len(table))
@@ -820,13 +815,13 @@ candidates, in any order. Return their `scores`, the `texts` they go on (0 … W
         ),
         Mistake(
             "probabilities-added",
-            beam(lambda scores, step, finished, end: grown(scores, step.exp(), finished, end)),
+            beam(lambda scores, step, *rest: grown(scores, step.exp(), *rest)),
             "You add probabilities to log-probabilities, so every token makes a text likelier. "
             "Probabilities are multiplied; their logarithms are added.",
         ),
         Mistake(
             "past-forgotten",
-            beam(lambda scores, step, finished, end: grown(scores * 0, step, finished, end)),
+            beam(lambda scores, *rest: grown(torch.zeros_like(scores), *rest)),
             "Only the newest token counts: what the texts had before is forgotten.",
         ),
         Mistake(
@@ -837,7 +832,9 @@ candidates, in any order. Return their `scores`, the `texts` they go on (0 … W
         ),
         Mistake(
             "best-text-only",
-            beam(keep=best_of_leader),
+            beam(
+                lambda scores, *rest: grown(scores.where(scores == scores.max(), -math.inf), *rest)
+            ),
             "Only the text that leads so far may go on. One that lies behind now can still win.",
         ),
         Mistake(
@@ -875,9 +872,7 @@ candidates, in any order. Return their `scores`, the `texts` they go on (0 … W
         ),
         Mistake(
             "finished-pays",
-            beam(
-                lambda scores, step, finished, end: grown(scores, step, finished, end, free=False)
-            ),
+            beam(partial(grown, free=False)),
             "A finished text takes end again, but it pays for that at every step and falls behind. "
             "Its text is complete: nothing more is to be said.",
         ),
@@ -1050,7 +1045,7 @@ def match_cases() -> list[Case]:
         Case(
             "stops too early", (ids([5, 2, 6, 2], [5, 6, 7, 2]), ids([5, 6, 7, 2]).repeat(2, 1), 2)
         ),
-        Case("does not stop", (ids([5, 6, 6, 2], [5, 2, 0, 0]), ids([5, 2, 0, 0]).repeat(2, 1), 2)),
+        Case("does not stop", (ids([5, 6, 6, 6], [5, 2, 0, 0]), ids([5, 2, 0, 0]).repeat(2, 1), 2)),
         Case(
             "the right words in another order",
             (ids([6, 5, 2], [6, 2, 0]), ids([5, 6, 2], [6, 2, 0]), 2),
