@@ -470,15 +470,17 @@ def beam_with_a_row_for_the_finished(scores, logits, finished, end):
 
 
 @right("beam_step")
-def beam_in_two_rounds(scores, logits, finished, end):
-    step = logits.log_softmax(1)
-    step[finished] = -math.inf
-    step[finished, end] = 0
-    W, V = logits.shape
-    k = W if W < V else V
-    few, tokens = (scores[:, None] + step).topk(k)
-    best, place = few.flatten().topk(W)
-    return best, place // k, tokens.flatten()[place]
+def beam_one_by_one(scores, logits, finished, end):
+    table = logits.log_softmax(1)
+    table[finished] = -math.inf
+    table[finished, end] = 0
+    table = scores[:, None] + table
+    found = []
+    for _ in range(len(scores)):
+        text, token = divmod(int(table.argmax()), logits.shape[1])
+        found.append((table[text, token].item(), text, token))
+        table[text, token] = -math.inf
+    return tuple(torch.tensor(column) for column in zip(*found, strict=True))
 
 
 def table_of(scores, step, finished, end):
