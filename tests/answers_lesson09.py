@@ -10,7 +10,7 @@ RIGHT, WRONG, right, wrong = collect()
 
 
 def held(*modules):
-    """The parameters of some modules, which are made without memory."""
+    """How many parameters some modules hold."""
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
@@ -20,14 +20,14 @@ def held(*modules):
 @right("count_attention")
 def attention_by_formula(D, H, K, bias):
     W = D // H * K
-    return 2 * D * D + 2 * D * W + (2 * D + 2 * W if bias else 0)
+    return 2 * D * D + 2 * D * W + bias * (2 * D + 2 * W)
 
 
 @right("count_attention")
 def attention_matrix_by_matrix(D, H, K, bias):
     total = 0
     for heads in (H, K, K, H):
-        total += heads * D // H * (D + int(bias))
+        total += heads * D // H * (D + bias)
     return total
 
 
@@ -78,23 +78,22 @@ def attention_with_its_norm(D, H, K, bias):
 
 @right("count_layer")
 def layer_by_formula(D, F, bias):
-    return 4 * D * D + 2 * D * F + 2 * D + (7 * D + F if bias else 0)
+    return 4 * D * D + 2 * D * F + 2 * D + (7 * D + F) * bias
 
 
 @right("count_layer")
 def layer_by_torch(D, F, bias):
-    return held(nn.TransformerEncoderLayer(D, 1, F, bias=bias, device="meta"))
+    with torch.device("meta"):
+        return held(nn.TransformerEncoderLayer(D, 1, F, bias=bias))
 
 
 @right("count_layer")
 def layer_from_shapes(D, F, bias):
     matrices = [(D, D)] * 4 + [(D, F), (F, D)]
     total = sum(n * m for n, m in matrices) + 2 * D
-    if bias:
-        for _, m in matrices:
-            total += m
-        total += D + D
-    return total
+    for _, m in matrices:
+        total += m * bias
+    return total + (D + D) * bias
 
 
 @wrong("count_layer", "output-forgotten")
@@ -136,23 +135,23 @@ def layer_of_a_decoder(D, F, bias):
 
 @right("count_decoder_layer")
 def decoder_by_formula(D, F, cross):
-    blocks = 2 if cross else 1
-    return blocks * (4 * D**2 + 6 * D) + 2 * D * F + F + 3 * D
+    return (1 + cross) * (4 * D * D + 6 * D) + 2 * D * F + F + 3 * D
 
 
 @right("count_decoder_layer")
 def decoder_by_torch(D, F, cross):
-    make = nn.TransformerDecoderLayer if cross else nn.TransformerEncoderLayer
-    return held(make(D, 1, F, device="meta"))
+    make = {False: nn.TransformerEncoderLayer, True: nn.TransformerDecoderLayer}
+    with torch.device("meta"):
+        return held(make[cross](D, 1, F))
 
 
 @right("count_decoder_layer")
 def decoder_block_by_block(D, F, cross):
-    attention, norm = 4 * (D * D + D), 2 * D
-    total = attention + norm
-    if cross:
-        total += attention + norm
-    return total + (D + 1) * F + (F + 1) * D + norm
+    norm = 2 * D
+    total = (D + 1) * F + (F + 1) * D + norm
+    for _ in range(1 + cross):
+        total += 4 * (D * D + D) + norm
+    return total
 
 
 @wrong("count_decoder_layer", "cross-ignored")
@@ -190,18 +189,16 @@ def decoder_of_threes(D, F, cross):
 
 @right("count_model")
 def model_by_formula(V, max_len, D, L, tied):
-    tables = 1 if tied else 2
-    return (tables * V + max_len) * D + L * (12 * D * D + 13 * D) + 2 * D
+    return ((2 - tied) * V + max_len) * D + L * (12 * D * D + 13 * D) + 2 * D
 
 
 @right("count_model")
 def model_by_torch(V, max_len, D, L, tied):
-    layer = held(nn.TransformerEncoderLayer(D, 1, 4 * D, device="meta"))
-    once = [nn.Embedding(V, D, device="meta"), nn.Embedding(max_len, D, device="meta")]
-    once.append(nn.LayerNorm(D, device="meta"))
-    if not tied:
-        once.append(nn.Linear(D, V, bias=False, device="meta"))
-    return held(*once) + L * layer
+    with torch.device("meta"):
+        layer = nn.TransformerEncoderLayer(D, 1, 4 * D)
+        tables = [nn.Embedding(num_embeddings=n, embedding_dim=D) for n in (V, max_len)]
+        head = nn.Linear(in_features=D, out_features=V, bias=False)
+        return L * held(layer) + held(*tables) + held(head) * (1 - tied) + held(nn.LayerNorm(D))
 
 
 @right("count_model")
@@ -214,8 +211,7 @@ def model_part_by_part(V, max_len, D, L, tied):
         total += (D + 1) * F + (F + 1) * D
         total += 2 * 2 * D
     total += 2 * D
-    if not tied:
-        total += D * V
+    total += D * V * (1 - tied)
     return total
 
 
@@ -267,22 +263,17 @@ def vocabulary_by_formula(millions, D, F, L):
 @right("vocabulary_from_total")
 def vocabulary_by_torch(millions, D, F, L):
     with torch.device("meta"):
-        encoder, decoder = (
-            make(D, 1, F) for make in (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-        )
+        encoder, decoder = nn.TransformerEncoderLayer(D, 1, F), nn.TransformerDecoderLayer(D, 1, F)
     rest = L * (held(encoder) + held(decoder))
-    middle = 1_000_000 * millions
-    return -((rest - (middle - 500_000)) // D), (middle + 500_000 - rest) // D
+    low, high = 10**6 * (millions - 0.5), 10**6 * (millions + 0.5)
+    return -((rest - low) // D), (high - rest) // D
 
 
 @right("vocabulary_from_total")
-def vocabulary_by_trial(millions, D, F, L):
+def vocabulary_by_rounding(millions, D, F, L):
     rest = L * (4 * D * D + 3 * 4 * D + D * F) * 2 + L * (4 * D * D + 2 * D * F + 2 * F)
-    fits = []
-    for V in range(15000, 45000):
-        if 1_000_000 * millions - 500_000 < V * D + rest < 1_000_000 * millions + 500_000:
-            fits.append(V)
-    return fits[0], fits[-1]
+    ends = [((millions + half) * 1e6 - rest) / D for half in (-0.5, 0.5)]
+    return round(ends[0] + 0.5), round(ends[1] - 0.5)
 
 
 def all_but_the_table(D, F, L):
@@ -344,11 +335,11 @@ def crossover_by_division(D, H, K, F):
 
 
 @right("attention_crossover")
-def crossover_by_search(D, H, K, F):
-    T, d = 1, D // H
-    while 2 * H * T * T * d < T * D * (D + 2 * K * d + D + 2 * F):
-        T += 1
-    return T
+def crossover_from_shapes(D, H, K, F):
+    shapes = [(D, D), (D, D // H * K), (D, D // H * K), (D, D), (D, F), (F, D)]
+    weights = sum(n * m for n, m in shapes)
+    one_pair = sum(D / H * 2 for head in range(H))
+    return weights / one_pair
 
 
 @wrong("attention_crossover", "one-product")
@@ -394,8 +385,8 @@ def cache_by_formula(L, D, H, K, T, B, size):
 @right("cache_bytes")
 def cache_by_tensors(L, D, H, K, T, B, size):
     dtype = {1: torch.uint8, 2: torch.bfloat16, 4: torch.int32, 8: torch.int64}[size]
-    kept = torch.empty(2, L, B, K, T, D // H, dtype=dtype, device="meta")
-    return kept.numel() * kept.element_size()
+    with torch.device("meta"):
+        return torch.empty([2, L, B, K, T, D // H], dtype=dtype).nbytes
 
 
 @right("cache_bytes")
@@ -433,5 +424,9 @@ def cache_of_three(L, D, H, K, T, B, size):
     return 3 * L * T * K * (D // H) * B * size
 
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    ("attention_by_modules", "bias → -bias"): "all but 0 is true",
+    ("layer_by_torch", "bias → -bias"): "all but 0 is true",
+    ("count_decoder_layer", "cross → -cross"): "all but 0 is true",
+}
 MANY_RIGHT = ()

@@ -416,7 +416,7 @@ def model_cases() -> list[Case]:
         exact("a small one", 1000, 100, 10, 1, True),
         exact("untied", 1000, 100, 10, 1, False),
         exact("three layers", 1000, 100, 10, 3, True),
-        exact("V smaller than D", 5, 3, 8, 2, False),
+        exact("V smaller than D", 5, 3, 9, 2, False),
         exact("GPT-2 small", 50257, 1024, 768, 12, True),
         exact("GPT-2 small, untied", 50257, 1024, 768, 12, False),
         exact("GPT-2 XL", 50257, 1024, 1600, 48, True),
@@ -537,7 +537,7 @@ def vocabulary_from_total(millions: int, D: int, F: int, L: int) -> tuple[int, i
     """The smallest and the largest V with which a translator's total rounds to so many millions."""
     config = sizes(D, L=L, d_ff=F, norm="post")
     rest = package.formula(config, "encoder-decoder").without("token embedding")
-    low, high = (millions * 10**6 + half - rest for half in (-500_000, 500_000))
+    low, high = ((millions + half) * 10**6 - rest for half in (-0.5, 0.5))
     return math.ceil(low / D), math.floor(high / D)
 
 
@@ -560,7 +560,7 @@ def off_range(inputs: tuple[Any, ...], observed: Tensor) -> str:
 def vocabulary_cases() -> list[Case]:
     return [
         exact("a small one", 2, 64, 100, 1),
-        exact("more layers", 2, 64, 100, 3),
+        exact("more layers", 2, 65, 100, 3),
         exact("base, table 3", 65, 512, 2048, 6),
         exact("base with two layers, row C", 36, 512, 2048, 2),
         exact("base with F = 4096, row C", 90, 512, 4096, 6),
@@ -570,7 +570,7 @@ def vocabulary_cases() -> list[Case]:
 
 def solved(millions: int, D: int, rest: int, tables: int = 1) -> tuple[int, int]:
     """The range, where everything but the tables of V vectors holds `rest`."""
-    low, high = (millions * 10**6 + half - rest for half in (-500_000, 500_000))
+    low, high = ((millions + half) * 10**6 - rest for half in (-0.5, 0.5))
     return math.ceil(low / D / tables), math.floor(high / D / tables)
 
 
@@ -850,7 +850,7 @@ def cache_cases() -> list[Case]:
         exact("one layer, one position", 1, 10, 1, 1, 1, 1, 1),
         exact("two heads", 1, 10, 2, 2, 1, 1, 1),
         exact("two query heads share one key/value head", 1, 10, 2, 1, 1, 1, 1),
-        exact("several of each", 3, 12, 6, 2, 7, 5, 4),
+        exact("several of each", 3, 12, 6, 2, 7, 5, 8),
         exact("GPT-2 small, 1024 positions: 72 MiB", 12, 768, 12, 12, 1024, 1, 4),
         exact("Llama 2 7B, 4096 positions: 2 GiB", 32, 4096, 32, 32, 4096, 1, 2),
         exact("Llama 3 8B, eight texts", 32, 4096, 32, 8, 8192, 8, 2),
