@@ -140,6 +140,21 @@ def merges_by_replacing(words, n):
     return merges_by(words, n, oldest, replace)
 
 
+@wrong("train_merges", "once-a-word")
+def merges_of_sets(words, n):
+    spelled, learned = {word: list(word) for word in words}, []
+    for _ in range(n):
+        counts = {}
+        for word, pieces in spelled.items():
+            for pair in dict.fromkeys(pairwise(pieces)):
+                counts[pair] = counts.get(pair, 0) + words[word]
+        if not counts:
+            break
+        learned.append(oldest(counts, learned))
+        spelled = {word: joined(pieces, learned[-1]) for word, pieces in spelled.items()}
+    return learned
+
+
 @wrong("train_merges", "no-end")
 def merges_without_end(words, n):
     spelled, learned = {word: list(word) for word in words}, []

@@ -82,8 +82,10 @@ def merge_cases() -> list[Case]:
         Case("a tie of an old piece and a new one", ({"abd": 2, "ce": 2}, 3)),
         Case("a tie of two new ones", ({"yz": 3, "ab": 2, "yzk": 2, "abk": 2}, 4)),
         Case("a tie for the right piece", ({"db": 1, "cb": 1, "da": 1, "ca": 1}, 4)),
+        Case("right pieces, old and new", ({"yz": 3, "ab": 2, "kyz": 2, "kab": 2, "km": 2}, 5)),
         Case("one sign three times", ({"zzz": 1, "ab": 1}, 3)),
-        Case("twice in a word", ({"banana": 1, "bandana": 1}, 4)),
+        Case("often in one word", ({"xyxyxyxy": 1, "ab": 3}, 3)),
+        Case("twice in a word", ({"banana": 1, "bananana": 1}, 4)),
         Case("one piece ends as another begins", ({"xa": 5, "xab": 1, "ab": 3}, 3)),
         Case("one piece begins as another ends", ({"bc": 5, "abc": 1, "ab": 3}, 3)),
         Case("nothing left to merge", ({"ab": 2, "c": 1}, 5)),
@@ -243,6 +245,11 @@ as they are made.""",
             "only one can be joined.",
         ),
         Mistake(
+            "once-a-word",
+            lambda words, n: learn(words, n, pairs=lambda pieces: set(pairwise(pieces))),
+            "You count a pair once in each word. Where it stands twice in a word, it counts twice.",
+        ),
+        Mistake(
             "from-the-right",
             lambda words, n: learn(words, n, joined=join_from_right),
             'In "zzz" you join the last two. Go through a word from the left.',
@@ -291,11 +298,13 @@ def encode_cases() -> list[Case]:
         Case("one merge", ("low", [("l", "o")])),
         Case("two merges", ("low", [("l", "o"), ("lo", "w")])),
         Case("no merge", ("low", [])),
-        Case("none that fits", ("abc", [("b", "a"), ("c", "b")])),
+        Case("none that fits", ("abcabc", [("b", "a"), ("c", "b")])),
+        Case("a long piece learned early", ("abcd", [("a", "b"), ("ab", "c"), ("c", "d")])),
         Case("two that overlap", ("abc", [("b", "c"), ("a", "b")])),
         Case("a long piece on another way", ("abc", late)),
         Case("the same text from other pieces", ("abc", [("a", "b"), ("b", "c"), ("a", "bc")])),
         Case("twice in a word", ("hahah", [("h", "a"), ("ha", "ha")])),
+        Case("four times", ("hahahaha", [("h", "a"), ("ha", "x")])),
         Case("one sign five times", ("aaaaa", [("a", "a")])),
         Case("one piece ends as another begins", ("xab", [("x", "a"), ("a", "b")])),
         Case("four chances", ("abcd", [("c", "d"), ("a", "b"), ("b", "c"), ("bc", "d")])),
@@ -360,11 +369,11 @@ ENCODE = Exercise(
     minutes=8,
     difficulty=2,
     prompt="""
-Write `my_encode(word, merges)`, which cuts a word that training may never have seen.
-`merges` is the list of pairs in the order in which they were learned: `[("l", "o"), ("lo", "w")]`.
-Start with the word's letters. Of all learned pairs that stand next to each other now, join the one
-that was learned first, everywhere in the word and from the left; again, until none stands there.
-Return the list of pieces: `["low", "e", "r"]`.""",
+Write `my_encode(word, merges)`, which cuts a word that training may never have seen. `merges` is
+the list of pairs in the order in which they were learned: `[("l", "o"), ("lo", "w")]`. Start with
+the word's letters. Of all learned pairs whose pieces stand side by side now, join the one that was
+learned first, everywhere in the word and from the left; again, until there is none. Return the list
+of pieces: `["low", "e", "r"]`.""",
     reference=encode,
     source=(package.BytePairs._encode_word, package._merge),
     cases=encode_cases,
@@ -468,10 +477,12 @@ def followers(text: list[int], context: list[int], V: int) -> Tensor:
 
 def as_row(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """A tensor, or a list of numbers, as float32."""
-    if isinstance(output, (list, tuple)):
-        if not all(isinstance(x, (int, float, Tensor)) for x in output):
-            raise Unfit("Return a list of numbers (True counts as 1), or a tensor of them.")
+    if isinstance(output, (list, tuple)) and all(
+        isinstance(x, (int, float, Tensor)) for x in output
+    ):
         output = torch.tensor([float(x) for x in output])
+    elif output is not None and not isinstance(output, Tensor):
+        raise Unfit("Return a list of numbers (True counts as 1), or a tensor of them.")
     return as_tensor(inputs, output).float()
 
 
@@ -630,8 +641,8 @@ before every token, and has `1 / V` in place of a shorter one.""",
         "First a function that counts what came behind a context: a row of V counts. n is its "
         "sum, k the number of counts above 0.",
         "my_ngram may call itself with a shorter context. When does it stop?",
-        "Four cases of one idea: the shorter row is 1 / V for an empty context, else what my_ngram "
-        "gives for context[1:]; the answer mixes it with the counts, or is it where n is 0.",
+        "The shorter row is 1 / V everywhere for an empty context, else what my_ngram gives for "
+        "the context without its first token. Where n is 0 it is the answer. Else weigh it with k.",
     ),
 )
 
