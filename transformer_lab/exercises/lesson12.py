@@ -13,6 +13,7 @@ from transformer_lab.attention import attention
 from transformer_lab.cache import KeyValueCache
 from transformer_lab.exercises.common import numbers, several, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
+from transformer_lab.exercises.show import plain
 from transformer_lab.masks import causal_mask
 
 # --- temperature and top-k
@@ -29,7 +30,7 @@ def distribution_cases() -> list[Case]:
     high = torch.tensor([[120.0, 118.0, 119.0, -50.0]])
     return [
         Case("three tokens", (torch.tensor([1.0, 3.0, 2.0]), 2.0, 2)),
-        Case("all tokens", (torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]]), 0.5, None)),
+        Case("all tokens", (torch.tensor([[[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]]]), 0.5, None)),
         Case("greedy", (torch.tensor([0.5, -1.0, 2.0, 1.0]), 0.0, None)),
         Case("greedy, with a top-k", (numbers(1, 2, 4), 0.0, 2)),
         Case("the best token only", (numbers(2, 2, 5), 1.0, 1)),
@@ -39,6 +40,7 @@ def distribution_cases() -> list[Case]:
         Case("all logits below 0", (numbers(6, 2, 5) - 9, 0.8, 3)),
         Case("high logits, cold", (high, 0.5, 3)),
         Case("float64", (numbers(7, 2, 5, dtype=torch.float64), 0.9, 2)),
+        Case("float64, greedy", (numbers(9, 2, 5, dtype=torch.float64), 0.0, 2)),
         Case("not contiguous", (strided(numbers(8, 2, 6)), 1.2, 3)),
     ]
 
@@ -113,11 +115,6 @@ token gets 1.""",
             "likeliest token.",
         ),
         Mistake(
-            "always-greedy",
-            lambda logits, temperature, top_k: greedy(logits),
-            "You always put everything on the likeliest token. That is temperature 0 only.",
-        ),
-        Mistake(
             "not-renormalised",
             lambda logits, temperature, top_k: (
                 final_distribution(logits, temperature, None) * best(logits, top_k)
@@ -144,20 +141,6 @@ token gets 1.""",
             ),
             "You keep what is above the k-th largest logit, so the k-th itself is lost, and with "
             "top_k = 1 nothing is left.",
-        ),
-        Mistake(
-            "one-too-many",
-            lambda logits, temperature, top_k: drawn(
-                logits, temperature, lambda x: best(x, top_k and top_k + 1)
-            ),
-            "One token too many stays in each row.",
-        ),
-        Mistake(
-            "smallest-kept",
-            lambda logits, temperature, top_k: drawn(
-                logits, temperature, lambda x: best(-x, top_k)
-            ),
-            "You keep the smallest logits. topk gives the largest, sort begins with the smallest.",
         ),
         Mistake(
             "k-of-the-batch",
@@ -196,13 +179,6 @@ token gets 1.""",
             ),
             "exp of a large logit is infinite, and a low temperature makes logits large. softmax "
             "avoids that.",
-        ),
-        Mistake(
-            "logits-returned",
-            lambda logits, temperature, top_k: (
-                decoding.filtered(logits / temperature, top_k) if temperature else greedy(logits)
-            ),
-            "These are still logits. The softmax makes probabilities of them.",
         ),
     ),
     hints=(
@@ -341,27 +317,12 @@ all others become `-inf`. What is compared is the softmax of your result.""",
             "filter, min-p. Here probabilities are added up until they reach p.",
         ),
         Mistake(
-            "rare-tokens-struck-out",
-            lambda logits, p: keep_where(logits, logits.softmax(-1) >= 1 - p),
-            "You strike out each token below 1 - p. Many rare tokens may be needed to reach p.",
-        ),
-        Mistake(
-            "share-of-the-vocabulary",
-            lambda logits, p: decoding.filtered(logits, math.ceil(p * logits.shape[-1])),
-            "You keep the share p of the tokens, however likely they are. p is a probability.",
-        ),
-        Mistake(
             "not-put-back",
             lambda logits, p: keep_where(
                 logits, before(logits.softmax(-1).sort(-1, descending=True).values) < p
             ),
             "You decide in sorted order, but strike out in the old order, so the wrong tokens go. "
             "sort also returns the places from which the numbers came.",
-        ),
-        Mistake(
-            "sorted-result",
-            lambda logits, p: nucleus(logits.sort(-1, descending=True).values, p),
-            "The right logits stay, but in sorted order. Each has to return to its own token.",
         ),
         Mistake(
             "not-sorted",
@@ -378,11 +339,6 @@ all others become `-inf`. What is compared is the softmax of your result.""",
             "probabilities",
             lambda logits, p: nucleus(logits, p).softmax(-1),
             "You return probabilities. Return logits; their softmax is taken afterwards.",
-        ),
-        Mistake(
-            "one-set-for-the-batch",
-            lambda logits, p: nucleus(logits.flatten(), p).view(logits.shape),
-            "You rank all rows together, so some may be left empty. Each row has its own set.",
         ),
     ),
     hints=(
@@ -432,13 +388,13 @@ def step_cases() -> list[Case]:
     def case(name: str, B: int, S: int, T: int, D: int, d: int, kind: str = "float32") -> Case:
         dtype = getattr(torch, kind)
         seed = 100 * B + 10 * S + T
-        states, table = numbers(seed, B, T, D, dtype=dtype), numbers(seed + 1, 12, D, dtype=dtype)
+        states, table = numbers(seed, B, T, D, dtype=dtype), numbers(seed + 1, 8, D, dtype=dtype)
         cache = [numbers(seed + i, B, S, d, dtype=dtype) for i in (2, 3)]
         return Case(name, (states, table, Projection(seed + 4, D, d, dtype), *cache))
 
     return [
         case("one token in the cache, one new", 1, 1, 1, 2, 2),
-        case("one in the cache, three new", 1, 1, 3, 4, 2),
+        case("one in the cache, three new", 1, 1, 3, 2, 2),
         case("four in the cache, one new", 1, 4, 1, 3, 2),
         case("three in the cache, two new", 1, 3, 2, 4, 3),
         case("as many new as cached", 1, 3, 3, 3, 3),
@@ -453,9 +409,9 @@ step_parts = several("mixed", "keys", "values")
 
 
 def step_of(inputs: tuple[Any, ...], output: Any) -> Tensor:
-    """The three results in one row, once their shapes are right."""
+    """The three results, one behind the other, once their shapes are right."""
     states, _, _, cache, _ = inputs
-    row = step_parts(inputs, output)
+    step_parts(inputs, output)
     (B, S, d), T = cache.shape, states.shape[1]
     lengths = {"mixed": T, "keys": S + T, "values": S + T}
     for (name, length), part in zip(lengths.items(), output, strict=True):
@@ -464,18 +420,21 @@ def step_of(inputs: tuple[Any, ...], output: Any) -> Tensor:
                 f"Your `{name}` has shape {tuple(part.shape)}; expected {(B, length, d)}, with "
                 f"S = {S} tokens in the cache and T = {T} new ones."
             )
-    return row
+    return torch.cat([part.detach() for part in output], 1)
 
 
 def step_with(
-    inputs: tuple[Tensor, Tensor, Project, Tensor, Tensor],
+    states: Tensor,
+    positions: Tensor,
+    project: Project,
+    keys: Tensor,
+    values: Tensor,
     start: int | None = None,
     mask: Tensor | None = None,
     scale: float | None = None,
     grow: Callable[[Tensor, Tensor], Tensor] = lambda old, new: torch.cat([old, new], 1),
 ) -> Three:
     """The right step but for where positions start, the mask, the scale, or how a cache grows."""
-    states, positions, project, keys, values = inputs
     S, T = keys.shape[1], states.shape[1]
     start = S if start is None else start
     query, key, value = project(states + positions[start : start + T])
@@ -483,18 +442,6 @@ def step_with(
     if mask is None:
         mask = causal_mask(T, keys.shape[1])
     return attention(query, keys, values, mask, scale), keys, values
-
-
-def step_mixing(
-    inputs: tuple[Tensor, Tensor, Project, Tensor, Tensor],
-    swap: Callable[[Tensor, Tensor, Tensor], Three],
-) -> Three:
-    """The right step, with query, key and value exchanged by swap when they are cached."""
-    states, positions, project, keys, values = inputs
-    S, T = keys.shape[1], states.shape[1]
-    query, key, value = swap(*project(states + positions[S : S + T]))
-    keys, values = torch.cat([keys, key], 1), torch.cat([values, value], 1)
-    return attention(query, keys, values, causal=True), keys, values
 
 
 STEP = Exercise(
@@ -505,11 +452,11 @@ STEP = Exercise(
     difficulty=3,
     prompt="""
 T new tokens follow S earlier ones, whose `keys` and `values` (B, S, d) are cached. Write
-`my_step(states, positions, project, keys, values)`. `states` (B, T, D) are the embeddings of the
-new tokens; add to each its own row of the table `positions`, where row 0 is for the text's first
-token. `project(…)` then gives query, key and value, (B, T, d) each. Each new token looks at all
-before it and at itself, with scale 1/√d. Return `mixed, keys, values`: (B, T, d), and the grown
-caches.""",
+`my_step(states, positions, project, keys, values)`. `states` (B, T, D) are the new embeddings. Add
+to each its own row of the table `positions`; row 0 is for the text's first token. `project(…)` of
+that gives query, key and value, (B, T, d) each. Each new token looks at all before it and at
+itself, scale 1/√d: that is `mixed` (B, T, d). Return `mixed, keys, values`, the caches grown at
+their end.""",
     reference=cached_step,
     cases=step_cases,
     observe=step_of,
@@ -517,7 +464,7 @@ caches.""",
         Mistake(
             "position-not-advanced",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values), start=0
+                states, positions, project, keys, values, start=0
             ),
             "Your new tokens get the positions 0, 1, … again. The cache already holds S tokens: "
             "where does the text go on?",
@@ -525,51 +472,33 @@ caches.""",
         Mistake(
             "position-one-too-far",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values), start=keys.shape[1] + 1
+                states, positions, project, keys, values, start=keys.shape[1] + 1
             ),
             "Your positions are one too far. With S tokens at 0 … S - 1, the next one is at S.",
         ),
         Mistake(
-            "position-one-behind",
-            lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values), start=keys.shape[1] - 1
-            ),
-            "Your first new token gets the position of the last cached one.",
-        ),
-        Mistake(
             "one-position-for-all",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions[keys.shape[1]].expand_as(positions), project, keys, values)
+                states, positions[keys.shape[1]].expand_as(positions), project, keys, values
             ),
             "All your new tokens share one position. Right for one of them; with T > 1 each has "
             "its own.",
         ),
         Mistake(
-            "no-positions",
-            lambda states, positions, project, keys, values: step_with(
-                (states, 0 * positions, project, keys, values)
-            ),
-            "The positions are not added, so the step does not know where it is in the text.",
-        ),
-        Mistake(
             "overwrites",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values), grow=lambda old, new: new
+                states, positions, project, keys, values, grow=lambda old, new: new
             ),
             "Your cache holds the new tokens only: what came before is lost.",
         ),
         Mistake(
-            "drops-the-oldest",
-            lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values),
-                grow=lambda old, new: torch.cat([old, new], 1)[:, 1:],
-            ),
-            "Your cache loses its oldest token: that is a sliding window. Here all are kept.",
-        ),
-        Mistake(
             "in-front",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values),
+                states,
+                positions,
+                project,
+                keys,
+                values,
                 grow=lambda old, new: torch.cat([new, old], 1),
                 mask=causal_mask(states.shape[1], keys.shape[1] + states.shape[1]).roll(
                     states.shape[1], 1
@@ -589,23 +518,24 @@ caches.""",
         ),
         Mistake(
             "caches-queries",
-            lambda states, positions, project, keys, values: step_mixing(
-                (states, positions, project, keys, values), lambda q, k, v: (q, q, v)
+            lambda states, positions, project, keys, values: cached_step(
+                states,
+                positions,
+                lambda x: (project(x)[0], project(x)[0], project(x)[2]),
+                keys,
+                values,
             ),
             "You cache the query where the key belongs. A query is asked once and never looked up "
             "again; only keys and values are.",
         ),
         Mistake(
-            "keys-as-values",
-            lambda states, positions, project, keys, values: step_mixing(
-                (states, positions, project, keys, values), lambda q, k, v: (q, k, k)
-            ),
-            "Your values are the keys. Each goes to its own cache.",
-        ),
-        Mistake(
             "old-cache-only",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values),
+                states,
+                positions,
+                project,
+                keys,
+                values,
                 mask=(torch.arange(keys.shape[1] + states.shape[1]) < keys.shape[1])[None],
             ),
             "The new tokens look at the old cache only. Each sees itself too: put its key into the "
@@ -614,7 +544,11 @@ caches.""",
         Mistake(
             "sees-what-follows",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values),
+                states,
+                positions,
+                project,
+                keys,
+                values,
                 mask=torch.ones(states.shape[1], keys.shape[1] + states.shape[1], dtype=torch.bool),
             ),
             "With several new tokens the first sees those that follow it. One new token needs no "
@@ -623,7 +557,11 @@ caches.""",
         Mistake(
             "mask-counts-from-the-first-key",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values),
+                states,
+                positions,
+                project,
+                keys,
+                values,
                 mask=causal_mask(keys.shape[1] + states.shape[1])[: states.shape[1]],
             ),
             "Your first new token sees key 0 and nothing else, as with torch's is_causal=True. New "
@@ -632,7 +570,7 @@ caches.""",
         Mistake(
             "scale-forgotten",
             lambda states, positions, project, keys, values: step_with(
-                (states, positions, project, keys, values), scale=1.0
+                states, positions, project, keys, values, scale=1.0
             ),
             "The scores are not divided by √d.",
         ),
@@ -758,9 +696,9 @@ def two_passes(query: Tensor, blocks: Blocks) -> Tensor:
     return divided(tiled_by(query, blocks, lambda past, scores: top))
 
 
-def attended(query: Tensor, blocks: Blocks, scale: float = 1.0) -> list[Tensor]:
+def attended(query: Tensor, blocks: Blocks) -> list[Tensor]:
     """Attention over each block alone."""
-    return [(query @ key.T * scale).softmax(-1) @ value for key, value in blocks]
+    return [(query @ key.T).softmax(-1) @ value for key, value in blocks]
 
 
 TILES = Exercise(
@@ -772,9 +710,9 @@ TILES = Exercise(
     prompt="""
 Write `my_tiles(query, blocks)`: attention of `query` (T, d) over keys that come in blocks.
 `for key, value in blocks` gives key (s, d) and value (s, v), s from block to block. There is no
-room for more: you can go through them once, and a block is wiped when the next one comes. The
-scores are `query @ key.T`, without a scale, and may be 2,000. The result (T, v) is that of
-one softmax over all keys.""",
+room for more: you go through them once, and a block is wiped (set to 0) when the next one comes.
+The scores are `query @ key.T`, without a scale, and may be 2,000. The result (T, v) is that of one
+softmax over all keys.""",
     reference=tiled_attention,
     cases=tile_cases,
     mistakes=(
@@ -819,17 +757,6 @@ one softmax over all keys.""",
             lambda query, blocks: torch.stack(attended(query, blocks)).mean(0),
             "You take a softmax in each block and average the results. A block with higher scores "
             "has to count for more.",
-        ),
-        Mistake(
-            "blocks-added",
-            lambda query, blocks: torch.stack(attended(query, blocks)).sum(0),
-            "You take a softmax in each block and add the results, so the weights of a query sum "
-            "to the number of blocks.",
-        ),
-        Mistake(
-            "last-block-only",
-            lambda query, blocks: attended(query, blocks)[-1],
-            "Only the last block is left in your result. Is something set anew in each round?",
         ),
         Mistake(
             "maximum-of-the-first-block",
@@ -888,13 +815,6 @@ one softmax over all keys.""",
             "You go through the blocks twice, once for the maximum. The second time they are wiped "
             "(set to 0). How can you do with the largest score so far?",
         ),
-        Mistake(
-            "scaled",
-            lambda query, blocks: divided(
-                tiled_by(query / math.sqrt(query.shape[-1]), blocks, running)
-            ),
-            "You divide the scores by √d. Here there is no scale.",
-        ),
     ),
     hints=(
         "Three things are enough to remember for each query: the largest score so far, the sum of "
@@ -934,8 +854,8 @@ pad_parts = several("tokens", "mask", "positions")
 
 
 def padded_parts(inputs: tuple[Any, ...], output: Any) -> Tensor:
-    """The three tensors in one row, once their shapes and kinds are right."""
-    row = pad_parts(inputs, output)
+    """The three tensors as one (3, B, T), once their shapes and kinds are right."""
+    pad_parts(inputs, output)
     prompts, _ = inputs
     expected = len(prompts), max(map(len, prompts))
     for name, part in zip(("tokens", "mask", "positions"), output, strict=True):
@@ -947,8 +867,8 @@ def padded_parts(inputs: tuple[Any, ...], output: Any) -> Tensor:
         whole = not (part.is_floating_point() or part.is_complex())
         if (part.dtype == torch.bool) != (name == "mask") or not whole:
             kind = "bool" if name == "mask" else "whole numbers"
-            raise Unfit(f"Your `{name}` is {part.dtype}; expected {kind}.")
-    return row
+            raise Unfit(f"Your `{name}` is {plain(part.dtype)}; expected {kind}.")
+    return torch.stack([part.double() for part in output])
 
 
 def aligned(prompts: list[list[int]], pad_id: int, right: bool = False) -> tuple[Tensor, Tensor]:
@@ -1012,15 +932,6 @@ at their *left*. `mask` is bool, True at real tokens. `positions` count each pro
             "and the model would say something else than without padding.",
         ),
         Mistake(
-            "positions-from-the-edge-but-0-at-padding",
-            lambda prompts, pad_id: (
-                *aligned(prompts, pad_id),
-                torch.arange(max(map(len, prompts))) * aligned(prompts, pad_id)[1],
-            ),
-            "Padding has position 0, but real tokens still count the columns. A prompt's own first "
-            "token is at 0.",
-        ),
-        Mistake(
             "position-below-0",
             lambda prompts, pad_id: (
                 *aligned(prompts, pad_id),
@@ -1072,23 +983,10 @@ at their *left*. `mask` is bool, True at real tokens. `positions` count each pro
             "You pad with 0, whatever `pad_id` is.",
         ),
         Mistake(
-            "cut-to-the-shortest",
-            lambda prompts, pad_id: padded_left(
-                [prompt[-min(map(len, prompts)) :] for prompt in prompts], pad_id
-            ),
-            "You cut all prompts to the length of the shortest. Nothing of a prompt may be lost: "
-            "fill the others up.",
-        ),
-        Mistake(
             "reversed",
             lambda prompts, pad_id: padded_left([prompt[::-1] for prompt in prompts], pad_id),
             "Each prompt stands in reverse order. Reversing, padding at the right and reversing "
             "again works, but then do the last step too.",
-        ),
-        Mistake(
-            "sorted",
-            lambda prompts, pad_id: padded_left(sorted(prompts, key=len, reverse=True), pad_id),
-            "Your rows are sorted by length. Row b has to be prompt b.",
         ),
     ),
     hints=(
