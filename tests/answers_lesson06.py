@@ -1,6 +1,8 @@
 """Lesson 06: right answers in several styles, and its mistakes as another hand writes them."""
 
+import cmath
 import math
+from itertools import pairwise
 
 import torch
 from answers import collect
@@ -12,30 +14,26 @@ RIGHT, WRONG, right, wrong = collect()
 
 
 @right("find_the_batch_axis")
-def axis_in_a_loop(add, x):
-    y = add(x * 0)
-    B, T = y.shape[:2]
-    time = any(not torch.equal(y[:, t], y[:, 0]) for t in range(T))
-    batch = any(not torch.equal(y[b], y[0]) for b in range(B))
-    if time and batch:
-        return "both"
-    if time:
-        return "time"
-    return "batch" if batch else "neither"
+def axis_by_neighbours(add, x):
+    y = add(torch.zeros(x.shape))
+    time = any((one != next).any() for one, next in pairwise(y.unbind(1)))
+    batch = any((one != next).any() for one, next in pairwise(y))
+    names = {(True, True): "both", (True, False): "time", (False, True): "batch"}
+    return names.get((time, batch), "neither")
 
 
 @right("find_the_batch_axis")
 def axis_of_equal_tokens(add, x):
     y = add(x[:1, :1].expand_as(x))
+    same = y.equal(y.roll(1, dims=1)), y.equal(y.roll(1, dims=0))
     found = {(True, True): "neither", (False, True): "time", (True, False): "batch"}
-    alike = torch.equal(y, y.roll(1, 1)), torch.equal(y, y.roll(1, 0))
-    return found.get(alike, "both")
+    return found.get(same, "both")
 
 
 @right("find_the_batch_axis")
 def axis_by_spread(add, x):
-    y = add(torch.full(x.shape, 7.0)).double()
-    time, batch = ((y.amax(axis) - y.amin(axis)).max() > 1e-6 for axis in (1, 0))
+    y = add(torch.full(x.shape, 7.0))
+    time, batch = ((y.amax(axis) - y.amin(axis)).max() > 1e-5 for axis in (1, 0))
     return ["neither", "time", "batch", "both"][time + 2 * batch]
 
 
@@ -118,11 +116,10 @@ def axis_to_two_digits(add, x):
 
 @right("sinusoidal")
 def waves_by_slices(length, d_model, base=10_000.0):
-    table = torch.zeros(length, d_model)
-    positions = torch.arange(length).unsqueeze(1)
+    table = torch.empty(length, d_model)
     speeds = torch.exp(torch.arange(0, d_model, 2) * (-math.log(base) / d_model))
-    table[:, 0::2] = torch.sin(positions * speeds)
-    table[:, 1::2] = torch.cos(positions * speeds)
+    for start, wave in ((0, torch.sin), (1, torch.cos)):
+        table[:, start::2] = wave(torch.arange(length)[:, None] * speeds)
     return table
 
 
@@ -131,19 +128,17 @@ def waves_in_a_loop(length, d_model, base=10_000.0):
     rows = []
     for p in range(length):
         row = []
-        for column in range(d_model):
-            angle = p / base ** ((column - column % 2) / d_model)
-            row.append(math.cos(angle) if column % 2 else math.sin(angle))
+        for i in range(d_model // 2):
+            row += [wave(p / base ** (2 * i / d_model)) for wave in (math.sin, math.cos)]
         rows.append(row)
-    return torch.tensor(rows, dtype=torch.float64)
+    return torch.tensor(rows)
 
 
 @right("sinusoidal")
 def waves_from_complex_numbers(length, d_model, base=10_000.0):
-    pairs = torch.arange(d_model // 2) * 2 / d_model
-    angle = torch.outer(torch.arange(length).double(), torch.pow(base, -pairs.double()))
-    points = torch.view_as_real(torch.polar(torch.ones_like(angle), angle))
-    return points.flip(-1).reshape(length, d_model)
+    speeds = torch.pow(base, torch.linspace(0, -1, d_model // 2 + 1)[:-1])
+    points = torch.exp(1j * torch.arange(length)[:, None] * speeds)
+    return torch.view_as_real(points).flip(-1).reshape(length, d_model)
 
 
 @wrong("sinusoidal", "sine-only")
@@ -233,47 +228,42 @@ def waves_of_the_paper(length, d_model, base=10_000.0):
 
 @right("rotary")
 def rotary_by_rotate_half(query, key, offset=0):
-    d = query.shape[-1]
-    p = torch.arange(query.shape[-2], dtype=torch.float64)[:, None] + offset
-    angle = (p * 10_000 ** (-torch.arange(0, d, 2) / d)).repeat(1, 2)
-    cosine, sine = angle.cos(), angle.sin()
+    _, _, T, d = query.shape
+    angle = (torch.arange(T) + offset)[:, None] * 1e4 ** (-torch.arange(0, d, 2) / d)
+    angle = angle.repeat(1, 2)
 
     def turned(x):
-        half = torch.cat([-x[..., d // 2 :], x[..., : d // 2]], dim=-1)
-        return (x * cosine + half * sine).to(x.dtype)
+        a, b = x.chunk(2, dim=-1)
+        return x * angle.cos() + torch.cat([-b, a], dim=-1) * angle.sin()
 
     return turned(query), turned(key)
 
 
 @right("rotary")
 def rotary_in_a_loop(query, key, offset=0):
-    T, d = query.shape[-2:]
-    half, results = d // 2, []
+    _, _, T, d = query.shape
+    results = []
     for x in (query, key):
-        y = x.clone()
+        y = torch.empty_like(x)
         for t in range(T):
-            for i in range(half):
-                w = (offset + t) / 10_000 ** (2 * i / d)
-                a, b = x[..., t, i], x[..., t, i + half]
-                y[..., t, i] = a * math.cos(w) - b * math.sin(w)
-                y[..., t, i + half] = b * math.cos(w) + a * math.sin(w)
+            for i in range(d // 2):
+                pair = slice(i, d, d // 2)
+                spin = cmath.rect(1, (offset + t) / 1e4 ** (2 * i / d))
+                a, b = x[:, :, t, pair].unbind(-1)
+                new = a * spin.real - b * spin.imag, b * spin.real + a * spin.imag
+                y[:, :, t, pair] = torch.stack(new, -1)
         results.append(y)
     return results
 
 
 @right("rotary")
 def rotary_by_complex_numbers(query, key, offset=0):
-    T, d = query.shape[-2:]
-    places = torch.arange(offset, offset + T).double()
-    angle = torch.outer(places, 10_000 ** -(torch.arange(0, d, 2) / d))
-    spin = torch.polar(torch.ones_like(angle), angle)
-
-    def turned(x):
-        first, second = x.double().chunk(2, -1)
-        points = torch.complex(first, second) * spin
-        return torch.cat([points.real, points.imag], -1).to(x.dtype)
-
-    return turned(query), turned(key)
+    _, _, T, d = query.shape
+    places = torch.arange(offset, offset + T)
+    spin = torch.exp(1j * places[:, None] / 1e4 ** (torch.arange(0, d, 2) / d))
+    both = torch.stack([query, key])
+    points = torch.complex(*both.chunk(2, -1)) * spin
+    return torch.cat([points.real, points.imag], -1).unbind()
 
 
 @wrong("rotary", "identity")
@@ -476,5 +466,18 @@ def alibi_with_heads_behind(n_heads, T, S):
 
 # No wrong answer gets through: (function, change) that leaves the result as it was, and why
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "alibi_from_the_last_rows",
+        "torch.arange(S) - torch.arange(S)[:, None] → torch.arange(S)[:, None] - torch.arange(S)",
+    ): "a distance has no direction",
+    ("alibi_in_a_loop", "S - T + t - s → s - (S - T + t)"): "a distance has no direction",
+    ("axis_by_neighbours", "torch.zeros → torch.ones"): "any constant shows what is added",
+    ("axis_by_neighbours", "y → -y"): "negated numbers are as different",
+    ("axis_by_spread", "7.0 → 14.1"): "any constant shows what is added",
+    ("axis_of_equal_tokens", "x → -x"): "any token, for all places, shows what is added",
+    ("position_axis", "torch.zeros_like → torch.ones_like"): "any constant shows what is added",
+    ("position_axis", "x → -x"): "zeros of the same size",
+    ("rotary_by_rotate_half", "angle → -angle"): "in the cosine, which is even",
+}
 MANY_RIGHT = ()

@@ -50,7 +50,7 @@ def position_axis(add: Callable[[Tensor], Tensor], x: Tensor) -> str:
     """Along which axes of (B, T, D) the numbers change that `add` adds."""
     added = add(torch.zeros_like(x))
     by_time, by_batch = (added != added[:, :1]).any(), (added != added[:1]).any()
-    return AXES[2 * int(by_time) + int(by_batch)]
+    return AXES[2 * by_time + by_batch]
 
 
 def adder(table: Tensor, axis: str, scale: float) -> Part:
@@ -73,8 +73,8 @@ def adder_cases() -> list[Case]:
     last = plain * torch.tensor([0.0, 0.0, 0.0, 1.0])
     balanced = torch.arange(8.0)[:, None] * torch.tensor([1.0, -1.0, 2.0, -2.0])
     added = {
-        "over time": (plain, "time", 1.0, (2, 3, 4)),
-        "over the batch": (plain, "batch", 1.0, (3, 2, 4)),
+        "over time": (plain, "time", 1.0, (3, 2, 4)),
+        "over the batch": (plain, "batch", 1.0, (2, 3, 4)),
         "over time, B = T = D": (plain, "time", 1.0, (4, 4, 4)),
         "over the batch, B = T = D": (plain, "batch", 1.0, (4, 4, 4)),
         "a row for every token of the batch": (plain, "both", 1.0, (3, 3, 4)),
