@@ -29,19 +29,19 @@ def layer_norm_by_variance(x, weight, bias, eps=1e-5):
 
 @right("layer_norm")
 def layer_norm_in_a_loop(x, weight, bias, eps=1e-5):
-    out = torch.empty_like(x.flatten(0, -2))
-    for row, result in zip(x.reshape(out.shape), out, strict=True):
-        mean = sum(row) / len(row)
-        variance = sum((number - mean) ** 2 for number in row) / len(row)
-        result[:] = (row - mean) / math.sqrt(variance + eps) * weight + bias
-    return out.reshape(x.shape)
+    rows = []
+    for row in x.flatten(0, -2):
+        c = row - sum(row) / len(row)
+        rows.append(c / math.sqrt(c.dot(c) / len(row) + eps) * weight + bias)
+    return torch.stack(rows).view(x.shape)
 
 
 @right("layer_norm")
-def layer_norm_in_float64(x, weight, bias, eps=1e-5):
-    c = x.double() - x.double().mean(-1, keepdim=True)
-    length = (c**2).sum(-1, keepdim=True) / len(weight) + eps
-    return torch.addcmul(bias.double(), c / length**0.5, weight.double()).to(x.dtype)
+def layer_norm_by_projection(x, weight, bias, eps=1e-5):
+    D = len(weight)
+    c = x.double() @ (torch.eye(D, dtype=torch.float64) - 1 / D)
+    c = c / torch.sqrt(torch.einsum("...d,...d->...", c, c) / D + eps)[..., None]
+    return (c * weight + bias).to(x.dtype)
 
 
 @wrong("layer_norm", "over-tokens-as-well")
@@ -125,18 +125,15 @@ def rms_norm_fused(x, weight, eps=1e-5):
 
 
 @right("rms_norm")
-def rms_norm_by_length(x, weight, eps=1e-5):
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return weight * x * torch.rsqrt(length**2 / len(weight) + eps)
+def rms_norm_by_products(x, weight, eps=1e-5):
+    mean = (x * x).sum(-1).unsqueeze(-1) / len(weight)
+    return weight * x * torch.rsqrt(mean + eps)
 
 
 @right("rms_norm")
 def rms_norm_in_a_loop(x, weight, eps=1e-5):
-    rows = []
-    for row in x.flatten(0, -2):
-        size = math.sqrt(sum(float(number) ** 2 for number in row) / len(row) + eps)
-        rows.append(row / size * weight)
-    return torch.stack(rows).view(x.shape)
+    rows = [row / math.sqrt(row.dot(row) / len(row) + eps) for row in x.flatten(0, -2)]
+    return torch.stack(rows).view(x.shape) * weight
 
 
 @right("rms_norm")
@@ -214,22 +211,22 @@ def feed_forward_by_erf(x, up, up_bias, down, down_bias):
 
 @right("feed_forward")
 def feed_forward_in_a_loop(x, up, up_bias, down, down_bias):
-    out = torch.empty_like(x)
-    for place in torch.cartesian_prod(*(torch.arange(size) for size in x.shape[:-1])):
-        token = tuple(torch.atleast_1d(place))
-        z = (x[token][:, None] * up).sum(0) + up_bias
-        out[token] = (z * torch.special.ndtr(z)) @ down + down_bias
-    return out
+    rows = []
+    for token in x.flatten(0, -2):
+        z = (token[:, None] * up).sum(0) + up_bias
+        rows.append((z * torch.special.ndtr(z)) @ down + down_bias)
+    return torch.stack(rows).view(x.shape)
+
+
+def empty_feed_forward(D, F):
+    return FeedForward(ModelConfig(vocab_size=2, d_model=D, n_heads=1, d_ff=F, activation="gelu"))
 
 
 @right("feed_forward")
 def feed_forward_of_the_package(x, up, up_bias, down, down_bias):
-    D, F = up.shape
-    config = ModelConfig(vocab_size=2, d_model=D, n_heads=1, d_ff=F, activation="gelu")
-    module = FeedForward(config).to(up.dtype)
     weights = {"up.weight": up.mT, "up.bias": up_bias}
     weights |= {"down.weight": down.mT, "down.bias": down_bias}
-    return torch.func.functional_call(module, weights, x)
+    return torch.func.functional_call(empty_feed_forward(*up.shape), weights, x)
 
 
 @wrong("feed_forward", "relu")
@@ -306,6 +303,7 @@ class Fixed(nn.Module):
 
 
 CONFIG = {"vocab_size": 2, "d_model": 2, "n_heads": 1, "dropout": 0.0}
+PRE = {**CONFIG, "norm": "pre"}
 
 
 @right("encoder_layer")
@@ -317,14 +315,14 @@ def encoder_layer_in_a_loop(x, attend, feed, norm1, norm2, norm):
 
 @right("encoder_layer")
 def encoder_layer_in_small_steps(x, attend, feed, norm1, norm2, norm):
-    pre = norm == "pre"
-    copy = norm1(x) if pre else x
-    middle = torch.add(attend(copy), x)
-    if not pre:
-        middle = norm1(middle)
-    copy = norm2(middle) if pre else middle
-    result = torch.add(feed(copy), middle)
-    return result if pre else norm2(result)
+    if norm == "pre":
+        found = attend(norm1(x))
+        middle = found + x
+        made = feed(norm2(middle))
+        return made + middle
+    middle = norm1(attend(x) + x)
+    result = feed(middle) + middle
+    return norm2(result)
 
 
 @right("encoder_layer")
@@ -431,10 +429,10 @@ def encoder_layer_backwards(x, attend, feed, norm1, norm2, norm):
 
 @right("decoder_layer")
 def decoder_layer_in_small_steps(x, source, attend, cross, feed, norm1, norm2, norm3):
-    seen = torch.add(x, attend(norm1(x)))
-    query = norm2(seen)
-    read = torch.add(seen, cross(query, source))
-    return torch.add(read, feed(norm3(read)))
+    found = attend(norm1(x))
+    query = norm2(x + found)
+    read = x + found + cross(query, source)
+    return feed(norm3(read)) + read
 
 
 @right("decoder_layer")
@@ -446,7 +444,7 @@ def decoder_layer_in_a_loop(x, source, attend, cross, feed, norm1, norm2, norm3)
 
 @right("decoder_layer")
 def decoder_layer_of_the_package(x, source, attend, cross, feed, norm1, norm2, norm3):
-    layer = DecoderLayer(ModelConfig(**CONFIG, norm="pre"))
+    layer = DecoderLayer(ModelConfig(**PRE))
     layer.attention, layer.attention_norm = Fixed(attend), Fixed(norm1)
     layer.cross_attention, layer.cross_attention_norm = Fixed(cross), Fixed(norm2)
     layer.feed_forward, layer.feed_forward_norm = Fixed(feed), Fixed(norm3)
