@@ -19,8 +19,11 @@ class Part:
 
     looks: str
     code: Callable[..., Tensor]
+    takes: int = 1
 
     def __call__(self, *inputs: Tensor) -> Tensor:
+        if len(inputs) != self.takes:
+            raise TypeError(f"({self.looks}) takes {self.takes}, got {len(inputs)}")
         return self.code(*inputs)
 
     def __repr__(self) -> str:
@@ -104,6 +107,12 @@ def axes(added: Tensor, atol: float = 0.0) -> str:
     return AXES[2 * by_time + by_batch]
 
 
+def judged(inputs: tuple[Any, ...], answer: Tensor) -> str:
+    """Empty where the word is right; words are no numbers that could be off by a factor."""
+    given, right = AXES[int(answer)], position_axis(*inputs)
+    return "" if given == right else f"You answer {given}; here it is {right}."
+
+
 def look(find: Callable[[Tensor], str]) -> Callable[..., str]:
     """A mistake made after zeros have been sent through `add`, which is right."""
     return lambda add, x: find(add(torch.zeros_like(x)))
@@ -124,6 +133,7 @@ are at least 2, and may be equal.""",
     reference=position_axis,
     cases=adder_cases,
     observe=as_choice(*AXES),
+    judge=judged,
     mistakes=(
         Mistake(
             "always-time",
@@ -443,8 +453,9 @@ ROTARY = Exercise(
     prompt="""
 Write `my_rotary(query, key, offset=0)`, both `(B, H, T, d)` with an even d. Return both, turned by
 position: token t stands at p = offset + t. In each vector, number i of the first half, a, and
-number i of the second half, b, are a point (a, b). Turn it by the angle w = p / 10000^(2i/d), in
-radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`. Keep shape and dtype.""",
+number i of the second half, b, are a point (a, b); i counts from 0. Turn it by the angle
+w = p / 10000^(2i/d), in radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`.
+Keep shape and dtype.""",
     reference=rotate_both,
     cases=rotary_cases,
     observe=as_pair,
@@ -477,7 +488,7 @@ radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`. Kee
             "offset-ignored",
             lambda query, key, offset=0: rotate_both(query, key),
             "Your first token always stands at position 0. It stands at `offset`, as it does when "
-            "earlier tokens have gone before.",
+            "other tokens have gone before.",
         ),
         Mistake(
             "offset-for-query-only",
@@ -499,7 +510,7 @@ radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`. Kee
             "neighbours",
             each(paired_as_neighbours),
             "You pair number 2i with number 2i + 1, as the paper does. Here number i goes with "
-            "number i + d/2, as in Llama.",
+            "number i + d/2, as in GPT-NeoX.",
         ),
         Mistake(
             "pairings-mixed",
@@ -547,8 +558,8 @@ def distance_bias(n_heads: int, T: int, S: int) -> Tensor:
 
 def alibi_cases() -> list[Case]:
     sizes = {
-        "one head": (1, 2, 2),
         "two heads, T = S = 3": (2, 3, 3),
+        "one head": (1, 2, 2),
         "one query, four keys": (2, 1, 4),
         "T = 3, S = 5": (4, 3, 5),
         "eight heads": (8, 4, 4),

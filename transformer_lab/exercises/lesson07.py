@@ -71,9 +71,9 @@ LAYER_NORM = Exercise(
     difficulty=2,
     prompt="""
 Write `my_layer_norm(x, weight, bias, eps=1e-5)` by hand: `(..., D), (D,), (D,) -> (..., D)`. Each
-vector of D numbers is on its own. Take its mean away. Divide by the square root of its variance
-plus `eps`; the variance is the mean of the squares of what is left, so divide their sum by D. Then
-multiply by `weight` and add `bias`, number by number.""",
+vector of D numbers is on its own. Take its mean away. The variance is the mean of the squares of
+what is left, their sum divided by D. Add `eps` to the variance and take the square root; divide by
+that. Then multiply by `weight` and add `bias`, number by number.""",
     reference=layer_norm,
     cases=norm_cases,
     mistakes=(
@@ -111,8 +111,8 @@ multiply by `weight` and add `bias`, number by number.""",
         Mistake(
             "eps-outside",
             divided(lambda x, eps: spread(x).sqrt() + eps),
-            "You add eps to the root. It belongs under the root: numbers near 0 tell the two "
-            "apart.",
+            "You add eps to the root. It belongs under the root: a large eps, or numbers near "
+            "0, tell the two apart.",
         ),
         Mistake(
             "as-in-a-famous-text",
@@ -234,8 +234,8 @@ number.""",
         Mistake(
             "eps-outside",
             sized(lambda x, eps: squares(x).sqrt() + eps),
-            "You add eps to the root. It belongs under the root: numbers near 0 tell the two "
-            "apart.",
+            "You add eps to the root. It belongs under the root: a large eps, or numbers near "
+            "0, tell the two apart.",
         ),
         Mistake(
             "eps-forgotten",
@@ -323,8 +323,8 @@ FEED_FORWARD = Exercise(
 Write `my_feed_forward(x, up, up_bias, down, down_bias)`, in letters
 `(..., D), (D, F), (F,), (F, D), (D,) -> (..., D)`. The matrix `up` takes each token from D numbers
 to F, `down` takes it back to D; each adds its bias. Between them every number z becomes
-gelu(z) = z · Φ(z), where Φ is the share of a normal distribution below z. `F.gelu` of
-`torch.nn.functional` knows it. Here is no residual: the layer adds it.""",
+gelu(z) = z · Φ(z), where Φ(z) is the share of a normal distribution below z;
+`torch.nn.functional.gelu` computes it. There is no residual here: the layer adds it.""",
     reference=feed_forward,
     cases=feed_cases,
     atol=1e-5,
@@ -397,7 +397,8 @@ gelu(z) = z · Φ(z), where Φ is the share of a normal distribution below z. `F
         "Tokens are the rows of x. A row of D numbers times a (D, F) matrix is a row of F numbers.",
         "Three steps: x @ up plus its bias; gelu of every number; the product with down plus its "
         "bias.",
-        "Name the middle: wide = F.gelu(…), of shape (..., F). Then wide goes down.",
+        "Give the middle a name, say wide: what gelu returns, of shape (..., F). Then wide goes "
+        "down.",
     ),
     source=(feed_forward, package.FeedForward),
 )
@@ -421,7 +422,7 @@ def readable() -> dict[str, Part]:
     """Parts that can be worked out by hand, under the names of the parameters."""
     return {
         "attend": Part("x -> x * x", lambda x: x * x),
-        "cross": Part("x, source -> x * source.sum()", lambda x, source: x * source.sum()),
+        "cross": Part("x, source -> x * source.sum()", lambda x, source: x * source.sum(), 2),
         "feed": Part("x -> 3 * x + 1", lambda x: 3 * x + 1),
         "norm1": Part("x -> x / 2", lambda x: x / 2),
         "norm2": Part("x -> x - 1", lambda x: x - 1),
@@ -439,7 +440,7 @@ def lifelike(D: int) -> dict[str, Part]:
     looks = "a function (B, T, D) -> (B, T, D)"
     return {
         "attend": Part(looks, lambda x: mixed(x, x).flip(-1)),
-        "cross": Part("a function (B, T, D), (B, S, D) -> (B, T, D)", mixed),
+        "cross": Part("a function (B, T, D), (B, S, D) -> (B, T, D)", mixed, 2),
         "feed": Part(looks, lambda x: 2 * (x * three + one).tanh()),
         "norm1": Part(looks, lambda x: layer_norm(x, one, two)),
         "norm2": Part(looks, lambda x: layer_norm(x, two, three)),
