@@ -632,12 +632,11 @@ class Hidden:
         return "attention(query, key, value)"
 
 
-def hidden_scale(attention: Callable[..., Tensor], d: int) -> float:
+def hidden_scale(attention: Callable[..., Tensor], d: int) -> Tensor:
     """The scale inside: the log of the odds between a key whose score is 1 and one of score 0."""
-    query = torch.zeros(1, d)
-    query[0, 0] = 1.0
+    query = torch.eye(1, d)
     key = torch.cat([query, torch.zeros(1, d)])
-    return float(attention(query, key, torch.eye(2)).log().diff().neg())
+    return -attention(query, key, torch.eye(2)).log().diff()
 
 
 def hidden_cases() -> list[Case]:
@@ -659,9 +658,8 @@ def hidden_cases() -> list[Case]:
 
 def probe(attention: Callable[..., Tensor], d: int) -> tuple[float, float]:
     """Weights of two keys whose dot products with the query are 1 and 0."""
-    query = torch.zeros(1, d)
-    query[0, 0] = 1.0
-    one, other = attention(query, torch.cat([query, query * 0]), torch.eye(2))[0].tolist()
+    query = torch.eye(1, d)
+    one, other = attention(query, torch.cat([query, torch.zeros(1, d)]), torch.eye(2))[0].tolist()
     return one, other
 
 
