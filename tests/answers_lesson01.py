@@ -261,6 +261,12 @@ def slope_of_all_eigenvalues(U):
     return torch.linalg.eigvals(U).abs().log10().sum()
 
 
+@wrong("decay_slope", "first-eigenvalue")
+def slope_of_the_first_that_comes(U):
+    values, _ = torch.linalg.eig(U)
+    return values[0].abs().log10()
+
+
 @wrong("decay_slope", "real-part")
 def slope_of_the_real_parts(U):
     return math.log10(max(value.real for value in torch.linalg.eigvals(U).tolist()))

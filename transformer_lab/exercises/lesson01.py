@@ -378,11 +378,11 @@ def slope_cases() -> list[Case]:
         "a rotation, shrinking": torch.tensor([[c, -s], [s, c]]),
         "long at first, short in the end": torch.tensor([[0.5, 3.0], [0.0, 0.2]]),
         "the other way round": torch.tensor([[0.2, 0.0], [3.0, 0.5]]),
-        "neither": torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
+        "a rotation, nothing else": torch.tensor([[0.6, -0.8], [0.8, 0.6]]),
         "orthogonal times 1.5": turn * 1.5,
         "random": numbers(6, 5, 5) / 5,
         "not contiguous": numbers(7, 4, 4).T / 4,
-        "float64": numbers(8, 3, 3, dtype=torch.float64),
+        "float64": numbers(11, 3, 3, dtype=torch.float64),
     }
     return [Case(name, (U,), 0.0) for name, U in tables.items()]
 
@@ -431,6 +431,11 @@ which may be negative or complex.""",
             "smallest",
             lambda U: math.log10(float(torch.linalg.eigvals(U).abs().min())),
             "This is the smallest eigenvalue: what fades first. What stays the longest?",
+        ),
+        Mistake(
+            "first-eigenvalue",
+            lambda U: math.log10(float(torch.linalg.eigvals(U).abs()[0])),
+            "You take the first eigenvalue that torch returns. They come in no particular order.",
         ),
         Mistake(
             "real-part",
@@ -497,7 +502,7 @@ def bias_cases() -> list[Case]:
         "10 %, 50 steps": (0.1, 50),
         "half, 20 steps": (0.5, 20),
         "99 %, 100 steps": (0.99, 100),
-        "10 %, 1000 steps": (0.1, 1000),
+        "10 %, 300 steps": (0.1, 300),
     }
     return [Case(name, inputs, 0.0) for name, inputs in asked.items()]
 
@@ -695,11 +700,11 @@ LSTM = Exercise(
     minutes=8,
     difficulty=2,
     prompt="""
-Write `my_lstm(x, h, c, W, U, b)`: one step, from `x` `(B, D)`, output `h` and memory `c`, both
-`(B, h)`. `W x + U h + b` gives 4·h numbers, for `W` `(4h, D)`, `U` `(4h, h)`, `b` `(4h,)`: a
-quarter each for **i**nput, **f**orget, candidate **g**, **o**utput, torch's order. i, f and o are
-sigmoids, g is a tanh. The new memory is `f · c + i · g`, the new output `o · tanh(new c)`, number
-by number. Return both: `return h, c`.""",
+Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the
+memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds
+four blocks in torch's order: **i**nput, **f**orget, candidate **g**, **o**utput. i, f and o take a
+sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is
+`o · tanh(new memory)`. Return both: `return h, c`.""",
     reference=lstm_step,
     cases=lstm_cases,
     observe=both_states,
