@@ -4,7 +4,7 @@
 
 Every change of mutants.py to a module's file, one at a time, each tried in a forked process on the
 tests named below until one fails. Prints what survives, and the share that was killed. Takes about
-an hour for the five; Linux and macOS only. A minute without an end counts as killed.
+an hour for the five; Linux and macOS only. Five minutes without an end count as killed.
 """
 
 import ast
@@ -22,7 +22,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "transformer_lab"
-SECONDS = 120
+SECONDS = 300
 FIRST = "masks attention positions layers config"  # seconds; most changes end here
 THEN = "models properties bad_input parity counting decoding recording"
 

@@ -110,8 +110,9 @@ def _signature(exercise: Exercise, answer: Any) -> str:
         takes = inspect.signature(answer)
     except (TypeError, ValueError):
         return ""  # a compiled function has no signature to read
+    cases = exercise.cases()
     try:
-        for case in exercise.cases():
+        for case in cases:
             takes.bind(*case.inputs)
     except TypeError:
         return f"Your function takes {takes}; expected {exercise.signature}."
