@@ -47,6 +47,7 @@ def as_choice(*options: str) -> Observe:
             raise Unfit(f"Your function returns {output!r}; expected one of {list(options)}.")
         return torch.tensor(float(options.index(output)))
 
+    vars(observe)["options"] = options  # so that the evidence shows the word, not its number
     return observe
 
 

@@ -142,7 +142,7 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
         name = stage.__name__
         if stage is stages.shape:
             message += diagnose.shapes([(trial.expected, trial.value) for trial, _ in found])
-        elif stage is stages.values and exercise.judge is None:
+        elif stage is stages.values and exercise.judge is None and not _chosen(exercise):
             named = diagnose.values([_pair(trial) for trial, _ in found])
             name, message = named or (name, message)
         return _wrong(exercise, name, message, show.table(lines))
@@ -185,6 +185,8 @@ def _evidence(
     lines += show.inputs(case, exercise.parameters)
     if isinstance(trial.got, Failure):
         return lines + [("at", trial.got.line)] * bool(trial.got.line)
+    if options := _chosen(exercise):
+        return [*lines, ("got", repr(options[int(trial.got)]))]
     if exercise.judge is not None:
         return lines + [("got", show.value(trial.got))] * (trial.got.numel() <= show.SMALL)
     if stage is stages.shape and max(trial.expected.numel(), trial.got.numel()) <= show.SMALL:
@@ -193,6 +195,11 @@ def _evidence(
     if stage in (stages.finite, stages.values):
         lines += show.rows(trial.expected, trial.got, *exercise.tolerance(case, trial.expected))
     return lines
+
+
+def _chosen(exercise: Exercise) -> tuple[str, ...]:
+    """The options of an exercise whose answer is one of some words, else none."""
+    return getattr(exercise.observe, "options", ())
 
 
 def _passes(trial: Trial) -> bool:

@@ -49,10 +49,12 @@ class Instrument(anywidget.AnyWidget):
     """A widget that also has words (`describe`), a picture (`picture`) and a page (`to_html`).
 
     `predict=(question, options)` hides the picture until the learner answers or skips. `answer` is
-    None before, the chosen option after, and "" if skipped; lessons may observe it.
+    None before, the chosen option after, and "" if skipped; lessons may observe it. Instruments on
+    one page that share a group's name choose the same token together.
     """
 
     module: ClassVar[str] = ""
+    group = traitlets.Unicode("").tag(sync=True)
     question = traitlets.Unicode("").tag(sync=True)
     options = traitlets.List(traitlets.Unicode()).tag(sync=True)
     answer = traitlets.Unicode(None, allow_none=True).tag(sync=True)

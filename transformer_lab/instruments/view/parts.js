@@ -99,6 +99,23 @@ export function listen(model, handlers) {
   };
 }
 
+// Linked selection: `choose` is called with the index of a token that was chosen in another
+// instrument of the same group on this page; `tell` says what was chosen here.
+export function linked(model, choose) {
+  const group = model.get("group"), from = {};
+  if (!group) return { tell() {}, stop() {} };
+  const hear = ({ detail }) => {
+    if (detail.group === group && detail.from !== from) choose(detail.index);
+  };
+  document.addEventListener("tl-choose", hear);
+  return {
+    tell(index) {
+      document.dispatchEvent(new CustomEvent("tl-choose", { detail: { group, from, index } }));
+    },
+    stop() { document.removeEventListener("tl-choose", hear); },
+  };
+}
+
 // Predict first. Calls `draw(place)` at once if nothing is asked, else once the learner has
 // answered or skipped; the answer is written to the model and stands above what is drawn.
 export function predictFirst(model, place, draw) {
