@@ -537,6 +537,13 @@ def test_progress_tells_what_was_tried_helped_and_solved():
     assert f"1 of {len(CATALOG)} right</b></p>" in progress()._repr_html_()
 
 
+def test_progress_can_be_that_of_one_lesson():
+    assert set(progress("02").lessons) == {"02"}
+    assert repr(progress("02")).endswith("0 of 6 right")
+    with pytest.raises(ValueError, match="lesson = '2'; expected one of 01, 02"):
+        progress("2")
+
+
 def test_a_solved_exercise_stays_solved():
     check(SAFE, right)
     check(SAFE, deep)

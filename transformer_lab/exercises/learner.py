@@ -76,10 +76,17 @@ def reveal(id: str) -> "Note":
     return Note(f"Where this lives: {where}", code=code)
 
 
-def progress() -> "Progress":
-    """A table of every exercise and what you have done with it so far."""
+def progress(lesson: str | None = None) -> "Progress":
+    """What you have done with every exercise so far; with a lesson ("02"), with those of that one.
+
+    Raises ValueError for a lesson without exercises.
+    """
+    known = {e.lesson for e in CATALOG.values()}
+    if lesson is not None and lesson not in known:
+        raise ValueError(f"lesson = {lesson!r}; expected one of {', '.join(sorted(known))}")
     records = store.load_all(KIND)
-    return Progress(tuple(_row(e, records.get(e.id, {})) for e in CATALOG.values()))
+    chosen = [e for e in CATALOG.values() if lesson in (None, e.lesson)]
+    return Progress(tuple(_row(e, records.get(e.id, {})) for e in chosen))
 
 
 @dataclass(frozen=True)
