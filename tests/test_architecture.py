@@ -64,7 +64,8 @@ ROOMS = {
     "exercises": ("core store", "torch psutil"),
     "doctor": ("core store", "torch packaging psutil"),
     "grading": ("exercises store files", "nbclient nbformat"),
-    "cli": ("exercises instruments doctor grading store files", "jupyterlab"),
+    "lesson_page": ("instruments files", "nbclient nbconvert nbformat"),
+    "cli": ("exercises instruments doctor grading lesson_page store files", "jupyterlab"),
     "__init__": ("", ""),
 }
 CORE = list(takewhile(lambda room: room != "look", ROOMS))

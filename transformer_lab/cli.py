@@ -1,4 +1,4 @@
-"""The command `transformer-lab`: open the course, look at this machine, see how far you are, grade.
+"""The command `transformer-lab`: open the course, see how far you are, grade, export, doctor.
 
 `open` never overwrites what a learner wrote. It keeps the hash of each lesson that it laid down:
 a lesson unchanged since then follows the course; of an edited one the newer version comes beside
@@ -140,6 +140,25 @@ def grade_notebooks(
     return 0 if results and not any(result.problem for result in results) else 1
 
 
+def export_page(lesson: str, output: Path | None) -> int:
+    """Write one lesson's page and say where; 1 when there is no such lesson or it fails."""
+    from transformer_lab.lesson_page import LessonFailed, lesson_page
+
+    found = [Path(lesson)] if lesson.endswith(".ipynb") else []
+    found = found or sorted((ROOT / "notebooks").glob(f"{lesson}_*.ipynb"))
+    if not found or not found[0].is_file():
+        print(f"There is no lesson {lesson!r} in {ROOT / 'notebooks'}.", file=sys.stderr)
+        return 1
+    target = output or Path(found[0].stem + ".html")
+    try:
+        size = lesson_page(found[0], target)
+    except (LessonFailed, OSError) as error:
+        print(f"{found[0].name} was not exported: {error}", file=sys.stderr)
+        return 1
+    print(f"{target}: {size / 1e3:,.0f} kB, needs neither kernel nor network")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command's entry point; returns its exit code."""
     parser = argparse.ArgumentParser(prog="transformer-lab", allow_abbrev=False)
@@ -161,6 +180,10 @@ def main(arguments: list[str] | None = None) -> int:
     grading.add_argument(
         "--seconds", type=float, default=600, help="the most that one cell may take (600)"
     )
+    about = "run a lesson and write it as one offline page, its instruments alive"
+    exporting = commands.add_parser("export", help=about, description=about)
+    exporting.add_argument("lesson", help="the number of a lesson (02), or a notebook")
+    exporting.add_argument("--output", type=Path, help="the page; else NAME.html, here")
     asked, rest = parser.parse_known_args(arguments)
     if asked.command == "open":
         try:
@@ -177,6 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if asked.command == "check":
         return grade_notebooks(asked.notebooks, asked.seconds, asked.csv, asked.json)
+    if asked.command == "export":
+        return export_page(asked.lesson, asked.output)
     from transformer_lab.doctor import doctor
 
     report = doctor()

@@ -87,6 +87,7 @@ def _run(notebook: nbformat.NotebookNode, folder: Path, seconds: float) -> str:
         kernel_name="python3",
         allow_errors=True,
         interrupt_on_timeout=True,
+        extra_arguments=["--log-level=ERROR"],  # each start would warn about local TCP
         resources={"metadata": {"path": str(folder)}},
     )
     try:

@@ -7,6 +7,7 @@ so node can test the same files, and `join` makes the one string that anywidget 
 
 import base64
 import html
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ import traitlets
 
 from transformer_lab.instruments import export, wire
 
+EXPORT = "TRANSFORMER_LAB_EXPORT"  # set while a lesson runs to become a page
+PART = "application/vnd.transformer-lab.part+json"  # then each instrument carries its Part
 VIEW = Path(__file__).parent / "view"
 _IMPORT = re.compile(r'^import\b[^;]*?\bfrom\s+"\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export\s+(?=(?:async|const|function|class)\b)", re.MULTILINE)
@@ -112,6 +115,8 @@ class Instrument(anywidget.AnyWidget):
         still = {"text/plain": self.describe(), "text/html": self._figure(picture)}
         if picture is not None:
             still["image/png"] = base64.b64encode(picture).decode()
+        if os.environ.get(EXPORT):
+            still[PART] = export.plain(self.part()._asdict())
         return {**data, **still}, metadata
 
     def state(self) -> dict[str, Any]:
@@ -119,13 +124,16 @@ class Instrument(anywidget.AnyWidget):
         ours = [k for k in self.keys if not k.startswith("_")]
         return self.get_state([k for k in ours if k not in {"layout", "tabbable", "tooltip"}])
 
+    def part(self, **state: Any) -> export.Part:
+        """What a page needs to show this instrument as it is now, but for the traits given."""
+        return export.Part(self._esm, self._css, {**self.state(), **state}, self.describe())
+
     def to_html(self, path: str | Path | None = None, **state: Any) -> str:
         """One offline page that needs neither kernel nor network; written to `path` if given.
 
         `state` overrides traits on the page alone.
         """
-        part = export.Part(self._esm, self._css, {**self.state(), **state}, self.describe())
-        page = export.page(type(self).__name__, [part])
+        page = export.page(type(self).__name__, [self.part(**state)])
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page

@@ -60,26 +60,29 @@ class Part(NamedTuple):
     words: str
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Bytes at any depth become {"$bytes": base64}."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
-def page(title: str, parts: Sequence[Part]) -> str:
-    """The whole HTML page for one or more instruments; equal modules are carried once."""
+def embedded(parts: Sequence[Part]) -> tuple[list[str], str, str]:
+    """What a page needs for some instruments: a section for each, all styles, all scripts.
+
+    Equal modules are carried once. The scripts go behind the sections.
+    """
     modules = list(dict.fromkeys(part.module for part in parts))
     styles = dict.fromkeys(part.style for part in parts)
-    body, scripts = [], []
+    sections, scripts = [], []
     for part in parts:
         # "<" is escaped so that no token can end the script element.
-        state = json.dumps(_plain(part.state), separators=(",", ":")).replace("<", "\\u003c")
-        body.append(
+        state = json.dumps(plain(part.state), separators=(",", ":")).replace("<", "\\u003c")
+        sections.append(
             f'<section data-part="{modules.index(part.module)}">'
             f'<script type="application/json">{state}</script>'
             f"<noscript>{html.escape(part.words)}</noscript></section>"
@@ -90,15 +93,21 @@ def page(title: str, parts: Sequence[Part]) -> str:
         code = module.replace("export default", "const instrument =", 1)
         run = f'{{ const part = "{index}";{RUNTIME}}}'
         scripts.append(f'<script type="module">{code}{run}</script>')
+    return sections, "".join(styles), "\n".join(scripts)
+
+
+def page(title: str, parts: Sequence[Part]) -> str:
+    """The whole HTML page for one or more instruments."""
+    sections, style, scripts = embedded(parts)
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
             # An empty icon: without it a browser asks the server for one.
             f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title>',
-            f"<style>{STYLE}{''.join(styles)}</style></head><body>",
-            *body,
-            *scripts,
+            f"<style>{STYLE}{style}</style></head><body>",
+            *sections,
+            scripts,
             "</body></html>\n",
         ]
     )
