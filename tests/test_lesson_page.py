@@ -13,12 +13,14 @@ CELLS = (
     "AttentionBench([1.0, 0.5], [[1.0, 0.0], [0.0, 1.0]], [1.0, 2.0], names=['</script>', 'b'])",
     "AttentionBench([0.5, 0.5], [[1.0, 0.0], [0.0, 1.0]], [3.0, 4.0])",
     "print('plain & simple')",
+    "print('a path of ' + 'this machine')",
 )
 
 
 def notebook(path, *cells):
     parts = [nbformat.v4.new_markdown_cell("# A *lesson*")]
     parts += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    parts[-1].metadata["tags"] = ["this-machine"]
     nbformat.write(nbformat.v4.new_notebook(cells=parts), path)
     return path
 
@@ -39,6 +41,7 @@ def test_every_instrument_stands_in_its_place_and_its_module_is_carried_once(pag
     first, second, words = (html.index(s) for s in ("[1.0,0.5]", "[0.5,0.5]", "plain &amp; simple"))
     assert first < second < words
     assert "<em>lesson</em>" in html
+    assert "a path of this machine" not in html
 
 
 def test_nothing_on_the_page_is_loaded_from_elsewhere(page):

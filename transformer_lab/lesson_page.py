@@ -16,6 +16,7 @@ from transformer_lab import files
 from transformer_lab.instruments import export
 from transformer_lab.instruments.base import EXPORT, PART
 
+PRIVATE = "this-machine"  # tag of a cell whose output speaks of the machine, as in build.py
 # nbconvert's page asks the network for these; a lesson has no use for them.
 ABROAD = re.compile(
     r'<script[^>]*\bsrc="https?:[^>]*>\s*</script>|<script type="module">(?:(?!</script>).)*?'
@@ -68,6 +69,8 @@ def _take_parts(lesson: nbformat.NotebookNode) -> list[export.Part]:
     """Each instrument's Part in order; its output becomes a mark for its section."""
     parts: list[export.Part] = []
     for cell in lesson.cells:
+        if PRIVATE in cell.metadata.get("tags", ()):
+            cell.outputs = []
         for output in cell.get("outputs", ()):
             if found := output.get("data", {}).get(PART):
                 output["data"] = {"text/html": _mark(len(parts))}
