@@ -49,7 +49,8 @@ def tree_of(module: str) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
-            for argument in [*node.args.args, *node.args.kwonlyargs]:
+            every = [*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+            for argument in filter(None, every):
                 argument.annotation = None
     return ast.fix_missing_locations(tree)
 

@@ -99,3 +99,36 @@ def test_masks_that_do_not_fit_are_both_named() -> None:
 def test_bad_arguments_are_named(call, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("make", [causal_mask, lambda T, device: window_mask(T, 2, device)])
+def test_a_mask_is_made_where_it_is_needed(make) -> None:
+    assert make(3, device="meta").device.type == "meta"
+    assert prefix_mask(3, 1, device="meta").device.type == "meta"
+
+
+def test_an_empty_batch_has_an_empty_mask() -> None:
+    assert padding_mask(torch.zeros(0, dtype=torch.long)).shape == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: padding_mask(torch.tensor([1]), 2.5), "S"),
+        (lambda: padding_mask(torch.tensor([0]), -1), "S"),
+        (lambda: token_mask(torch.tensor([[1]]), 0.5), "pad_id"),
+        (lambda: prefix_mask(3, -1), "prefix"),
+        (lambda: prefix_mask(3, 4), "prefix"),
+        (lambda: prefix_mask(3, 1.5), "prefix"),
+        (lambda: window_mask(3, 0), "width"),
+        (lambda: window_mask(3, 1.5), "width"),
+    ],
+)
+def test_a_number_that_makes_no_mask_is_named(call, name) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{name} "):
+        call()
+
+
+def test_a_prefix_may_be_empty_or_all() -> None:
+    assert torch.equal(prefix_mask(3, 0), causal_mask(3))
+    assert prefix_mask(3, 3).all()
