@@ -107,6 +107,14 @@ def test_a_mask_is_made_where_it_is_needed(make) -> None:
     assert prefix_mask(3, 1, device="meta").device.type == "meta"
 
 
+def test_without_a_length_the_longest_text_decides() -> None:
+    assert padding_mask(torch.tensor([1, 3, 2])).shape == (3, 1, 3)
+
+
+def test_the_narrowest_window_is_the_diagonal() -> None:
+    assert torch.equal(window_mask(3, 1), torch.eye(3) > 0)
+
+
 def test_an_empty_batch_has_an_empty_mask() -> None:
     assert padding_mask(torch.zeros(0, dtype=torch.long)).shape == (0, 1, 0)
 

@@ -1,0 +1,398 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · Why divide by √d, and when does it matter?
+#
+# Every text on attention divides the scores by √d and says why in one sentence. You measure that sentence. Half of it holds.
+#
+# **After this lesson you can**
+# - say what d is, and name the famous bug;
+# - measure what a larger d does to scores, weights and gradients, and where the usual story is false;
+# - say what the scale buys in training, and what it does not.
+#
+# About 30 minutes to read and touch, 30 for six exercises. You need: lesson 02.
+
+# %%
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from transformer_lab import plots
+from transformer_lab.claims import claim
+from transformer_lab.exercises import check, hint, progress, reveal
+from transformer_lab.instruments.predict import outcome, predict
+from transformer_lab.training import train
+
+_ = torch.manual_seed(0)
+
+# %% [markdown]
+# ## Does a longer key need a smaller voice?
+# A score is a dot product of a **query** and a **key**. With `d` numbers in each, it adds up `d` products. Some are positive, some negative. As `d` grows, does the sum stay about the same size?
+
+# %% tags=["q-07"]
+predict(
+    "03-spread",
+    "Queries and keys are random with spread 1. From d = 4 to d = 1024 the spread of q·k …",
+    ["stays near 1", "grows about 16-fold", "grows about 256-fold"],
+)
+
+
+# %% [markdown]
+# Run it. Each dot is the spread, the standard deviation, of 20,000 scores.
+
+
+# %% tags=["q-07"]
+def scores(d, pairs=20_000):
+    """q·k for random pairs of independent numbers with mean 0 and spread 1."""
+    return (torch.randn(pairs, d) * torch.randn(pairs, d)).sum(-1)
+
+
+widths = [4, 16, 64, 256, 1024]
+spread = torch.stack([scores(d).std() for d in widths])
+plots.lines(
+    widths,
+    [spread, spread / torch.tensor(widths).sqrt()],
+    ["q·k", "q·k / √d"],
+    log="xy",
+    guide=0.5,
+    xlabel="d",
+    ylabel="spread",
+    title="The spread grows as √d, and dividing by √d undoes it",
+)
+
+# %%
+claim("03-spread-is-sqrt-d", spread[-1] / spread[0])
+
+# %%
+claim("03-scaled-spread", spread / torch.tensor(widths).sqrt())
+
+# %%
+outcome("03-spread", "grows about 16-fold")
+
+# %% [markdown]
+# Adding `d` independent numbers adds their *variances*. Each product has the variance 1, so the sum has d, and its spread is √d. Divide by √d, and the spread is 1 for every width. So far the one sentence is right.
+#
+# ## Which d?
+# A model of width D = 512 with H = 8 heads gives each head d = D / H = 64 numbers. Each head takes its own dot products, so the sum has 64 terms. A well-known recorded lecture divides by √512 all the same. What does that cost?
+
+# %% tags=["q-07"]
+claim("03-wrong-width", scores(64).std() / math.sqrt(512))
+
+# %% [markdown]
+# The scores come out √8 times too small. No error, no warning, and a model that trains: only its heads begin nearly blind, with weights that hardly differ.
+#
+# ### Exercise · The root of which width? (2 minutes, ●○○)
+
+
+# %% tags=["q-07"]
+def my_scale(model_width, heads):
+    """What a head's scores are multiplied by."""
+    raise NotImplementedError
+
+
+check("scale_for", my_scale)
+
+# %% [markdown]
+# ### Exercise · Which root is in there? (7 minutes, ●●●)
+# You meet an attention and cannot see its code. Find out from its answers what it multiplies the scores by, to within 1 %. Then you can test any implementation for the lecture's bug.
+
+
+# %%
+def my_hidden_scale(attention, d):
+    """attention(query, key, value): (T, d), (S, d), (S, v) -> (T, v)."""
+    raise NotImplementedError
+
+
+check("hidden_scale", my_hidden_scale)
+
+# %% [markdown]
+# ## Is the spread really 1?
+# The sentence assumes queries and keys with spread 1. In a model they are made by `nn.Linear`, from states that a LayerNorm has given spread 1. Look at a fresh one.
+
+# %% tags=["q-07"]
+predict(
+    "03-premise",
+    "Fresh nn.Linear layers make queries and keys with d = 64. The spread of q·k is …",
+    ["8, the root of 64", "about 3", "about 1"],
+)
+
+# %% tags=["q-07"]
+make_query, make_key = nn.Linear(512, 64), nn.Linear(512, 64)
+with torch.no_grad():
+    queries = make_query(F.layer_norm(torch.randn(20_000, 512), (512,)))
+    keys = make_key(F.layer_norm(torch.randn(20_000, 512), (512,)))
+print(f"spread of a query's numbers: {queries.std():.2f}")
+claim("03-default-init", (queries * keys).sum(-1).std())
+
+# %% tags=["q-07"]
+outcome("03-premise", "about 3")
+
+# %% [markdown]
+# torch begins with smaller weights: a query's numbers have a spread of .58, so a product has a third of the size. Divided by √64, fresh scores have a spread of .34, not 1. The premise is false at the start, and nobody keeps it true during training. The scale is a good habit, not a law.
+#
+# When numbers are not independent, √d is wrong as well. How wrong, you can compute.
+#
+# ### Exercise · When the entries are not independent (7 minutes, ●●●)
+
+
+# %%
+def my_variance(query_cov, key_cov):
+    """Mean products of entries (d, d), (d, d) -> the variance of q·k."""
+    raise NotImplementedError
+
+
+check("score_variance", my_variance)
+
+# %% [markdown]
+# ## So what?
+# A softmax that is fed large numbers puts everything on one key. A row whose largest weight is above .99 has **decided**: call it **saturated**. Here are 64 keys, without the scale and with it.
+
+
+# %%
+def weights(d, S, scale, rows=4000):
+    """Attention weights of random queries over S random keys: (rows, S)."""
+    queries, keys = torch.randn(rows, 1, d), torch.randn(rows, S, d)
+    return (queries @ keys.mT * scale)[:, 0].softmax(-1)
+
+
+def saturated(w):
+    return (w.amax(-1) > 0.99).float().mean()
+
+
+# %%
+widths = [4, 16, 64, 256]
+plain = [saturated(weights(d, 64, 1.0)) for d in widths]
+scaled = [saturated(weights(d, 64, d**-0.5)) for d in widths]
+plots.lines(
+    widths,
+    [plain, scaled],
+    ["no scale", "1/√d"],
+    log="x",
+    xlabel="d",
+    ylabel="share of saturated rows",
+    title="Without the scale, more and more rows have decided",
+)
+
+# %%
+claim("03-rows-saturate", plain[2:])
+
+# %%
+claim("03-scaled-rows-do-not", scaled)
+
+# %% [markdown]
+# ### Exercise · Rows that have decided (4 minutes, ●●○)
+
+
+# %%
+def my_share(query, key, scale):
+    """(..., T, d), (..., S, d) -> the share of rows with a weight above 0.99."""
+    raise NotImplementedError
+
+
+check("saturated_share", my_share)
+
+# %% [markdown]
+# ## Do the gradients vanish?
+# You may have read that "then the gradients vanish". Before you believe it, commit yourself. A row learns through the **Jacobian** of its softmax: how fast weight i moves when score j moves, which is wᵢ(1 − wᵢ) for i = j and −wᵢwⱼ otherwise. Its size is the root of the sum of all squares.
+
+# %% tags=["q-07"]
+predict(
+    "03-gradient",
+    "64 keys, d = 64, no scale: compared with the scaled case, the average gradient is …",
+    ["much smaller", "about the same or larger", "exactly 0"],
+)
+
+
+# %%
+def slope(w):
+    """The size of each row's softmax Jacobian: (rows, S) -> (rows,)."""
+    square = w.square().sum(-1)
+    return (square - 2 * w.pow(3).sum(-1) + square**2).clamp(min=0).sqrt()
+
+
+ratio = [slope(weights(64, 64, 1.0)).mean() / slope(weights(64, 64, 1 / 8)).mean() for _ in "12345"]
+claim("03-average-gradient-larger", ratio)
+
+# %%
+outcome("03-gradient", "about the same or larger")
+
+# %% [markdown]
+# If anything, *larger* without the scale. So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds, orange where it is false.
+
+# %%
+lengths, widths = [4, 16, 64, 256], [4, 8, 16, 32, 64, 128, 256]
+table = torch.empty(len(lengths), len(widths))
+for i, S in enumerate(lengths):
+    for j, d in enumerate(widths):
+        pair = [slope(weights(d, S, scale, 1000)).mean() for scale in (1.0, d**-0.5)]
+        table[i, j] = (pair[0] / pair[1]).log2()
+plots.heatmap(
+    table,
+    rows=[f"S = {S}" for S in lengths],
+    columns=[f"d = {d}" for d in widths],
+    signed=True,
+    title="Average gradient without the scale: halvings (−) and doublings (+)",
+)
+
+# %%
+claim("03-few-keys-smaller", 2 ** table[0, -1])
+
+# %%
+claim("03-many-keys-larger", 2 ** table[-1, 3])
+
+# %% [markdown]
+# With few keys and a large d the gradients shrink. With many keys they grow: scaled rows over 256 keys are so flat that they hardly react, and a sharper row moves more. An average hides the rest, so look at the rows one by one.
+
+# %%
+size = {"no scale": slope(weights(64, 64, 1.0)), "1/√d": slope(weights(64, 64, 1 / 8))}
+for name, rows in size.items():
+    low, middle, high = rows.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+    print(f"{name:9} a tenth below {low:.3f}, half below {middle:.3f}, a tenth above {high:.3f}")
+claim("03-dead-rows", (size["no scale"] < 0.01).float().mean())
+
+# %% [markdown]
+# Without the scale the rows disagree. Some have decided and no longer learn at all; a tenth of them moves more than twice as fast as with the scale. That is a different story from the usual one, and it is the one that the numbers tell: not *small* gradients, but *uneven* ones.
+#
+# ### Exercise · What a decided row can still learn (7 minutes, ●●●)
+
+
+# %%
+def my_jacobian(weights):
+    """weights (..., S) of a softmax -> slopes (..., S, S)."""
+    raise NotImplementedError
+
+
+check("softmax_jacobian", my_jacobian)
+
+# %% [markdown]
+# ### Exercise · Where the usual story begins (4 minutes, ●○○)
+
+
+# %%
+def my_crossover(unscaled, scaled, widths):
+    """Two measuring functions of d -> the smallest width where unscaled is below, or 0."""
+    raise NotImplementedError
+
+
+check("crossover_width", my_crossover)
+
+# %% [markdown]
+# ## What does it cost in training?
+# A small task that needs attention and nothing else: 32 keys, one of them asked for, with noise. The model learns the two maps that make queries and keys. Same seeds, same data, same steps: once with the scale, once without.
+
+
+# %%
+class Lookup(nn.Module):
+    """Scores of a question over S keys, both mapped to d numbers: (B, 32), (B, S, 32) -> (B, S)."""
+
+    def __init__(self, d, scale):
+        super().__init__()
+        self.query, self.key = nn.Linear(32, d, bias=False), nn.Linear(32, d, bias=False)
+        self.scale = scale
+        for weight in self.parameters():  # then queries and keys have spread 1
+            nn.init.normal_(weight, std=32**-0.5)
+
+    def forward(self, question, keys):
+        return (self.key(keys) @ self.query(question)[..., None])[..., 0] * self.scale
+
+
+def questions(size):
+    """Keys (B, 32, 32), a noisy copy of one of them (B, 32), and which it was (B,)."""
+    keys, which = torch.randn(size, 32, 32), torch.randint(32, (size,))
+    return keys[torch.arange(size), which] + 0.5 * torch.randn(size, 32), keys, which
+
+
+# %%
+def error(model, batch):
+    question, keys, which = batch
+    return F.cross_entropy(model(question, keys), which)
+
+
+def losses(d, scale, rate, seed, steps=120):
+    """Loss on fresh questions before and after training."""
+    torch.manual_seed(seed)
+    model, found = Lookup(d, scale), []
+    with torch.no_grad():
+        found.append(error(model, questions(512)).item())
+    batches = (questions(32) for _ in range(steps))
+    for _ in train(model, batches, steps, rate=rate, loss=error, clip=math.inf):
+        pass
+    with torch.no_grad():
+        return [*found, error(model, questions(2048)).item()]
+
+
+# %%
+predict(
+    "03-training",
+    "d = 256, no scale, a careful learning rate of .003: after 120 steps the loss is …",
+    ["far worse than with the scale", "about the same", "not a number"],
+)
+
+# %%
+found = {}
+for rate in (0.003, 0.03):
+    for d in (16, 64, 256):
+        for name, scale in (("1/√d", d**-0.5), ("no scale", 1.0)):
+            runs = torch.tensor([losses(d, scale, rate, seed) for seed in range(5)])
+            found[rate, d, name] = runs
+            (first, last), low, high = runs.mean(0), runs.amin(0)[1], runs.amax(0)[1]
+            shown = f"{first:5.1f} → {last:.2f} ({low:.2f} to {high:.2f})"
+            print(f"rate {rate:<5}  d {d:3}  {name:8}  loss {shown}")
+
+# %%
+claim("03-bad-start", found[0.003, 256, "no scale"][:, 0])
+
+# %%
+careful = found[0.003, 256, "no scale"][:, 1] / found[0.003, 256, "1/√d"][:, 1]
+claim("03-careful-rate", careful)
+
+# %%
+outcome("03-training", "about the same")
+
+# %%
+bold = found[0.03, 256, "no scale"][:, 1] / found[0.03, 256, "1/√d"][:, 1]
+claim("03-bold-rate", bold)
+
+# %% [markdown]
+# Without the scale the start is dreadful: the model is sure, and wrong. With a careful rate it recovers all the same, within 120 steps. With a bold rate, the one that is best for the scaled model, the wide unscaled model is left behind, and the narrow one is not.
+#
+# So the scale is not what makes learning possible. It makes the size of the scores, and with it the right learning rate, *independent of d*. You can change the width of a head and keep everything else.
+#
+# ## When it breaks
+# Three slips, and what each does to fresh scores. No message comes with any of them; only a measurement finds them.
+
+# %%
+q, k = torch.randn(20_000, 64), torch.randn(20_000, 64)
+plain = (q * k).sum(-1)
+slips = {
+    "right: 1/√d": plain / math.sqrt(64),
+    "the model's width": plain / math.sqrt(512),
+    "1/d, the root forgotten": plain / 64,
+    "scaled twice": plain / math.sqrt(64) / math.sqrt(64),
+}
+for name, s in slips.items():
+    print(f"{name:24} spread {s.std():.3f}")
+
+# %% [markdown]
+# 1. **The model's width** in place of the head's: weights nearly flat.
+# 2. **The root forgotten**: flatter still. It is the same number as
+# 3. **scaled twice**, by hand and again by torch's kernel, which scales by itself.
+#
+# Print the spread of the scores once, on a fresh model. It should be near 1, or you should know why it is not.
+
+# %% [markdown]
+# ## Where this lives
+# `transformer_lab/attention.py`: `attention_weights(query, key, mask, scale)`; the scale is 1/√d unless you give one. `reveal("scale_for")` shows it.
+#
+# ## Summary
+# With independent numbers of spread 1, scores spread as √d, where d is the width of a head. Dividing by √d keeps them at 1. Without it rows decide early, and gradients become uneven: dead in some rows, fast in others, and with many keys larger on average. Training survives that at a careful rate and suffers at a bold one.
+#
+# **Next:** who may look at whom.
