@@ -299,6 +299,23 @@ def test_a_notebook_is_small_enough_to_open_anywhere(path):
     assert path.stat().st_size <= TOO_LARGE
 
 
+# The learners' questions that no lesson answers yet; a lesson that does takes its id out.
+UNANSWERED = (
+    "01 06 08 09 10 13 14 15 17 18 19 20 21 22 23 24 26 27 30 31 32 33 34 35 36 37 38 39 40"
+)
+
+
+def test_the_questions_that_no_lesson_answers_yet_are_listed():
+    tags = {
+        tag
+        for path in LESSONS
+        for cell in read(path).cells
+        for tag in cell.metadata.get("tags", [])
+    }
+    asked = {f"q-{number:02}" for number in range(1, 41)}
+    assert asked - tags == {f"q-{number}" for number in UNANSWERED.split()}
+
+
 def test_every_claim_of_the_ledger_is_made_once_in_its_lesson():
     assert claims_problems({path.stem: read(path) for path in LESSONS}, ledger()) == []
 
