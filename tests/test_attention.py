@@ -134,3 +134,17 @@ def test_a_mask_for_each_sample_reaches_every_head_of_that_sample_only() -> None
 def test_shapes_that_do_not_fit_are_both_named(call, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         call(torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_states_and_context_of_other_batches_are_named(rows) -> None:
+    module = MultiHeadAttention(8, 2)
+    with pytest.raises(ValueError, match=f"as many rows, got (2 and {rows}|{rows} and 2)"):
+        module(torch.randn(2, 3, 8), torch.randn(rows, 4, 8))
+
+
+def test_a_bias_of_another_precision_is_added_all_the_same() -> None:
+    query, key, bias = torch.randn(3, 4).double(), torch.randn(5, 4).double(), torch.randn(3, 5)
+    mixed = attention(query, key, key, bias=bias)
+    assert mixed.dtype == torch.float64
+    assert torch.allclose(mixed, attention_weights(query, key, bias=bias) @ key)
