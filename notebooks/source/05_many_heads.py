@@ -1,0 +1,422 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Why several heads?
+#
+# One attention mixes with one set of weights. A model has many attentions side by side, its **heads**. You find out what that buys, what it costs, and what a weight in a head means, which is less than most people think.
+#
+# **After this lesson you can**
+# - cut a model's width into heads and put it together again, in the right order;
+# - name a task that one head cannot do and two can, and show it;
+# - tell how much a head *weighs* from how much it *matters*.
+#
+# About 40 minutes to read and touch, 30 for five exercises. You need: lessons 02 to 04.
+
+# %%
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from transformer_lab import plots, tasks
+from transformer_lab.attention import MultiHeadAttention, attention
+from transformer_lab.checkpoints import load_pretrained
+from transformer_lab.claims import claim
+from transformer_lab.counting import count
+from transformer_lab.exercises import check, hint, progress, reveal
+from transformer_lab.instruments.attention import AttentionExplorer
+from transformer_lab.instruments.predict import outcome, predict
+from transformer_lab.recording import record_attention, silence_heads
+from transformer_lab.training import train
+from transformer_lab.twins import copy_attention
+
+_ = torch.manual_seed(0)
+
+# %% [markdown]
+# ## Two questions at once
+# Six letters, and then a token that asks: what stands at place p, and what at place q? Both answers must come from one look.
+
+# %%
+tokens, targets = next(tasks.two_lookups(size=1, length=6, symbols=8, seed=4))
+asked = tokens[0, -1].item() - 8
+print("letters", tokens[0, :-1].tolist(), " asked: places", divmod(asked, 6))
+print("answers", targets[0].tolist())
+
+# %%
+predict(
+    "05-two-lookups",
+    "Attention and a linear readout, 600 steps of training. With one head it gets both right …",
+    ["always, only slower", "in about half of the cases", "in fewer than one in four"],
+)
+
+
+# %%
+class TwoLookups(nn.Module):
+    """One attention and a linear map: tokens (B, 7) -> logits (B, 2, 8), one row per question."""
+
+    def __init__(self, heads, d_model=64):
+        super().__init__()
+        self.letter, self.place = nn.Embedding(8 + 36, d_model), nn.Embedding(7, d_model)
+        self.attention = MultiHeadAttention(d_model, heads)
+        self.read = nn.Linear(d_model, 16)
+
+    def forward(self, tokens):
+        x = self.letter(tokens) + self.place.weight
+        found = self.attention(x[:, -1:], x)  # only the last token looks
+        return self.read(found).view(-1, 2, 8)
+
+
+def both_wrong(model, batch):
+    tokens, targets = batch
+    return F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+
+
+# %%
+def share_right(heads, seed, steps=600):
+    """The share of 2,000 fresh texts with both answers right, after training."""
+    torch.manual_seed(seed)
+    model = TwoLookups(heads)
+    batches = tasks.two_lookups(size=128, length=6, symbols=8, seed=seed)
+    for _ in train(model, batches, steps, rate=5e-3, loss=both_wrong):
+        pass
+    tokens, targets = next(tasks.two_lookups(2000, 6, 8, seed=100 + seed))
+    with torch.no_grad():
+        return (model(tokens).argmax(-1) == targets).all(-1).float().mean().item()
+
+
+one_head = [share_right(1, seed) for seed in range(3)]
+two_heads = [share_right(2, seed) for seed in range(3)]
+
+# %%
+claim("05-one-head-fails", one_head)
+
+# %%
+claim("05-two-heads-solve", two_heads)
+
+# %%
+outcome("05-two-lookups", "in fewer than one in four")
+
+# %% [markdown]
+# Both models have the same parameters, to the last one; you will count them. One head gives *one* weighted mean: if it looks at both places, it cannot tell which letter came from where. Two heads look at one place each, and each writes into its own half of the vector.
+#
+# A feed-forward layer behind the attention can learn to take the mean apart again, with work. Heads are the cheap way.
+
+# %% [markdown]
+# ## Cut and put together
+# A head is nothing but a share of the width. Queries, keys and values of D numbers are cut into H pieces of d = D / H; each piece attends by itself; the answers stand side by side again, and one more matrix, the **output projection**, mixes them.
+
+# %% tags=["q-23"]
+predict(
+    "05-slices",
+    "Head 0 works on the first d numbers of the query. Which numbers of the input does it see?",
+    ["the first d", "all of them", "a random share"],
+)
+
+# %% tags=["q-23"]
+layer = MultiHeadAttention(512, 8)
+x = torch.randn(1, 10, 512)
+other = x.clone()
+other[0, :, 0] += 1.0  # change one number of every token
+with torch.no_grad():
+    before, after = layer.queries(x), layer.queries(other)  # (1, 8, 10, 64)
+moved = (before - after).abs().amax((0, 2, 3))
+claim("05-every-head-sees-all", moved)
+
+# %% tags=["q-23"]
+outcome("05-slices", "all of them")
+
+# %% [markdown]
+# What is cut is the *query*, which a full matrix has already mixed from all numbers of the input. A head does not own a part of the embedding.
+#
+# ### Exercise · Cut into heads (4 minutes, ●○○)
+
+
+# %%
+def my_split(x, H):
+    """(B, T, D) -> (B, H, T, d)."""
+    raise NotImplementedError
+
+
+check("split_heads", my_split)
+
+# %% [markdown]
+# ### Exercise · Put the heads together again (3 minutes, ●○○)
+
+
+# %%
+def my_merge(heads):
+    """(B, H, T, d) -> (B, T, D)."""
+    raise NotImplementedError
+
+
+check("merge_heads", my_merge)
+
+# %% [markdown]
+# ### Exercise · Many heads at once (8 minutes, ●●○)
+
+
+# %%
+def my_multi_head(x, W_query, W_key, W_value, W_output, H):
+    """(B, T, D) and four (D, D) -> (B, T, D)."""
+    raise NotImplementedError
+
+
+check("multi_head", my_multi_head)
+
+# %% [markdown]
+# ## What do more heads cost?
+
+# %% tags=["q-23"]
+predict(
+    "05-parameters",
+    "D = 512. From 1 head to 16 heads, the parameters of the attention …",
+    ["grow 16-fold", "stay the same", "grow a little: one output matrix for each"],
+)
+
+# %% tags=["q-23", "q-24"]
+totals = {H: count(MultiHeadAttention(512, H)).total for H in (1, 4, 8, 16)}
+print({H: f"{total:,}" for H, total in totals.items()})
+claim("05-heads-are-free", list(totals.values()))
+
+# %% tags=["q-23"]
+outcome("05-parameters", "stay the same")
+
+# %% [markdown]
+# Four matrices of 512 × 512 and four biases of 512, however many heads share them. Here is the same number from torch's own module, term by term. It keeps query, key and value in one tall matrix.
+
+# %% tags=["q-24"]
+theirs = nn.MultiheadAttention(512, 8, batch_first=True)
+for name, weight in theirs.named_parameters():
+    print(f"{name:16} {tuple(weight.shape)!s:12} {weight.numel():9,}")
+total = sum(weight.numel() for weight in theirs.parameters())
+claim("05-four-d-squared", total - (4 * 512**2 + 4 * 512))
+
+# %% [markdown]
+# ## Six ways, one result
+# The same weights, six times: a loop over heads, one product with all heads in an axis of their own, `einsum`, torch's fused kernel, torch's module, and grouped-query attention with as many key heads as query heads.
+
+# %%
+with torch.no_grad():
+    q = layer.queries(x)
+    k, v = layer.keys_values(x)
+    loop = [attention(q[:, h], k[:, h], v[:, h]) for h in range(8)]
+    weights = (q @ k.mT / 8).softmax(-1)
+    copy_attention(layer, theirs)
+    grouped = MultiHeadAttention(512, 8, n_kv_heads=8)
+    grouped.load_state_dict(layer.state_dict())
+    ways = {
+        "loop": layer.output(torch.cat(loop, -1)),
+        "product": layer.output((weights @ v).transpose(1, 2).flatten(2)),
+        "einsum": layer.output(torch.einsum("bhts,bhsd->bthd", weights, v).flatten(2)),
+        "fused": layer(x),
+        "torch": theirs(x, x, x)[0],
+        "grouped": grouped(x),
+    }
+apart = torch.tensor([[(a - b).abs().max() for b in ways.values()] for a in ways.values()])
+claim("05-six-ways", apart.max())
+
+# %% [markdown]
+# ### Exercise · Your weights in torch's module (6 minutes, ●●○)
+
+
+# %%
+def my_torch_weights(query, key, value, output):
+    """Four nn.Linear(D, D) -> in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias."""
+    raise NotImplementedError
+
+
+check("to_torch_attention", my_torch_weights)
+
+# %% [markdown]
+# ### Exercise · Few keys for many queries (6 minutes, ●●○)
+# Keys and values are kept while a model writes, and they are large. Many models let several query heads share one key head.
+
+
+# %%
+def my_grouped(query, key, value):
+    """(B, H, T, d), (B, K, S, d), (B, K, S, d) -> (B, H, T, d)."""
+    raise NotImplementedError
+
+
+check("grouped_query", my_grouped)
+
+# %% [markdown]
+# ## Why a query *and* a key?
+# A score is (x W_Q) · (y W_K). That is x M y with one matrix M = W_Q W_Kᵀ. So why learn two?
+
+# %% tags=["q-26"]
+predict(
+    "05-two-matrices",
+    "Over the 72 heads of a real model, M = W_Q W_Kᵀ is …",
+    ["symmetric: x looks at y as y looks at x", "far from symmetric"],
+)
+
+# %% tags=["q-26"]
+model, tokenizer = load_pretrained("minilm", fallback=True)
+asymmetry, ranks, d = [], [], model.config.d_head
+for layer in model.layers:
+    pairs = zip(layer.attention.query.weight.split(d), layer.attention.key.weight.split(d))
+    for W_Q, W_K in pairs:
+        M = (W_Q.T @ W_K).detach().double()
+        sizes = torch.linalg.svdvals(M)
+        ranks.append(int((sizes > 1e-6 * sizes[0]).sum()))
+        asymmetry.append((M - M.T).norm() / (M + M.T).norm())
+print("rank of M:", sorted(set(ranks)), "of", model.config.d_model, " d =", d)
+claim("05-not-symmetric", asymmetry)
+
+# %% tags=["q-26"]
+outcome("05-two-matrices", "far from symmetric")
+
+# %% [markdown]
+# Two reasons. M is not symmetric: a pronoun looks for a noun, not the noun for the pronoun. And M has the rank d: two thin matrices of D × d hold 2·D·d numbers, a full one D². With D = 384 and d = 32 that is a sixth.
+#
+# ## Touch them
+# All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference.
+
+# %%
+sentence = "The cat sat on the mat because it was tired."
+ids, mask = tokenizer(sentence)
+with torch.no_grad(), record_attention(model) as recorded:
+    model(ids, mask)
+AttentionExplorer(recorded, tokenizer.tokens(sentence), title="All heads, one sentence")
+
+# %% [markdown]
+# ## Is a large weight an important one?
+# You saw it in lesson 00: about half of all weight goes to the two marks at the ends. Do these models care so much for punctuation?
+
+# %% tags=["q-27"]
+predict(
+    "05-marks",
+    "A weight counts only with the value that it brings. Weight times length of value: the marks' share is …",
+    ["about half, like their weight", "more", "less than a quarter"],
+)
+
+
+# %% tags=["q-27"]
+def shares_of_marks(ids, mask):
+    """The marks' share of the weights, and of weights times values: two numbers per layer."""
+    found = []
+    with torch.no_grad(), record_attention(model) as recorded:
+        model(ids, mask)
+    with torch.no_grad():
+        x, _ = model.embedding(ids)
+        for name, layer in zip(recorded, model.layers):
+            _, value = layer.attention.keys_values(x)
+            maps = layer.attention.output.weight.unflatten(1, (value.shape[1], d))
+            brought = torch.einsum("bhsd,ohd->bhso", value, maps).norm(dim=-1)
+            weights = recorded[name][:, :, 1:-1]
+            effect = weights * brought[:, :, None]
+            found.append([(w[..., [0, -1]].sum() / w.sum()).item() for w in (weights, effect)])
+            x = layer(x, mask=mask[:, None])
+    return found
+
+
+shares = torch.tensor(shares_of_marks(ids, mask))
+
+# %% tags=["q-27"]
+plots.lines(
+    range(len(shares)),
+    [*shares.T],
+    ["weight", "weight × value"],
+    xlabel="layer",
+    ylabel="share of the two marks",
+    title="Half of the weight brings a tenth of the effect",
+)
+
+# %% tags=["q-27"]
+claim("05-marks-weigh", shares[:, 0].mean())
+
+# %% tags=["q-27"]
+claim("05-marks-bring-little", shares[:, 1].mean())
+
+# %% tags=["q-27"]
+outcome("05-marks", "less than a quarter")
+
+# %% [markdown]
+# The marks are where a head looks when it has nothing to say. Weights must sum to 1, so the mass goes to a place whose value is short: it does nothing there. A weight alone tells you where a head looks, not what it takes away.
+#
+# The plain test of importance is to take the head away. `silence_heads` lets a head find zeros, for the length of a `with` block. How far does the sentence's vector turn?
+
+# %% tags=["q-27"]
+predict(
+    "05-silence",
+    "You silence one head of 72. In how many cases does the sentence's vector turn by less than 1 % (in cosine)?",
+    ["in almost none", "in about half", "in most"],
+)
+
+
+# %% tags=["q-27"]
+def turned(sentence):
+    """For every head: 1 - cosine of the sentence's vector with and without it."""
+    ids, mask = tokenizer(sentence)
+    found = []
+    with torch.no_grad():
+        whole = model.sentence_vectors(model(ids, mask), mask)
+        for number in range(len(model.layers)):
+            for head in range(model.config.n_heads):
+                with silence_heads(model, {number: [head]}):
+                    found.append(1 - (model.sentence_vectors(model(ids, mask), mask) @ whole.T))
+    return torch.stack(found).flatten()
+
+
+sentences = [
+    sentence,
+    "A storm closed the harbour for two days.",
+    "She paid for the coffee and left the change.",
+]
+changes = torch.stack([turned(one) for one in sentences])
+claim("05-most-heads-matter-little", (changes < 0.01).float().mean(1))
+
+# %% tags=["q-27"]
+outcome("05-silence", "in most")
+
+# %% [markdown]
+# Most single heads can go, and the sentence's vector hardly turns. That does not mean that they are useless: others may do the same, and for another sentence another head matters. Look, then take away, then speak.
+#
+# ## When the rows do not sum to 1
+# In training, many models drop a random tenth of the weights. What you picture then is not what you think.
+
+# %% tags=["q-08"]
+weights = torch.randn(2000, 16).softmax(-1)
+in_training = F.dropout(weights, 0.1).sum(-1)
+in_use = F.dropout(weights, 0.1, training=False).sum(-1)
+print(f"training: rows sum to {in_training.min():.2f} … {in_training.max():.2f}")
+claim("05-dropout-rows", in_training.std())
+
+# %% tags=["q-08"]
+claim("05-eval-rows", (in_use - 1).abs().max())
+
+# %% [markdown]
+# What is kept is divided by 0.9, so that sums are right on average; a single row is off. `record_attention` gives you the weights from before the dropout, always.
+#
+# ## When it breaks
+# Two messages that everybody meets, and one silence. This cell makes them.
+
+# %%
+for call in (lambda: MultiHeadAttention(30, 4), lambda: MultiHeadAttention(32, 4, n_kv_heads=3)):
+    try:
+        call()
+    except ValueError as error:
+        print(error)
+x = torch.arange(12.0).view(1, 3, 4)  # three tokens of four numbers
+print("right:", x.view(1, 3, 2, 2).transpose(1, 2)[0, 0].tolist())
+print("wrong:", x.view(1, 2, 3, 2)[0, 0].tolist())
+
+# %% [markdown]
+# 1. **The width does not divide by the heads.** Every head gets the same share.
+# 2. **Query heads do not divide by key heads.** Each key head serves equally many.
+# 3. **A view without a transpose.** The shape is right and the numbers are not: head 0 holds pieces of *different tokens*. Nothing complains, training even works a little.
+
+# %% [markdown]
+# ## Where this lives
+# `transformer_lab/attention.py`: `MultiHeadAttention`, with `queries`, `keys_values` and `shared`. `transformer_lab/twins.py` copies its weights into torch's module. `reveal("multi_head")` shows it.
+#
+# ## Summary
+# Heads are shares of one width: more of them cost nothing and let one layer look at several places at once, each with its own answer. A head sees all of the input. Its weights say where it looks; the values say what it takes; only taking it away says whether it matters.
+#
+# **Next:** attention does not know any order. How it learns where things stand.
