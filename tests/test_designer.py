@@ -188,7 +188,7 @@ def test_a_preset_brings_its_kind_and_its_config():
         assert one.kind == preset.kind
         assert one.model_config == preset.config
         assert one.total == counting.formula(preset).total
-        assert one.T == preset.config.max_len
+        assert (one.T, one.kind) == (preset.config.max_len, preset.kind)
     assert ModelDesigner(PRESETS["bert-base"]).total == 109_482_240
     assert ModelDesigner("gpt2", "encoder").kind == "encoder"
     assert ModelDesigner({"vocab_size": 100}).config == asdict(ModelConfig(100))

@@ -22,7 +22,7 @@ READ = """() => {
   return {
     config: {
       vocab_size: typed("vocabulary"), d_model: typed("model width"), n_layers: typed("layers"),
-      n_heads: typed("heads"), n_kv_heads: typed("key and value heads"),
+      n_heads: typed("heads"), n_kv_heads: typed("key/value heads"),
       d_ff: typed("feed-forward"), max_len: typed("max_len"), positions: list("positions"),
       activation: list("activation"), norm_kind: list("norm"), norm: list("norm stands"),
       tie_embeddings: tick("output tied to the token embedding"), bias: tick("biases"),
@@ -132,7 +132,7 @@ def test_a_slider_is_dragged_with_the_mouse_and_the_bar_follows(page):
 
 
 def test_the_budget_is_met_by_keyboard_alone(page):
-    expect(page.locator(".tl-game p")).to_have_text("12.4 times the target of 10.0 M.")
+    expect(page.locator(".tl-game p")).to_have_text("12.4 times the target of 10 M.")
     for name, text in (("vocabulary", "6700"), ("model width", "288"), ("layers", "8")):
         tab_to(page, name)
         page.keyboard.press("Control+a")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { count, exact, percent, short, size, three }
+import { count, exact, percent, round, short, size, three }
   from "../../transformer_lab/instruments/view/amounts.js";
 import { crossover, flops, formula, layerFormula, memory, rows, total }
   from "../../transformer_lab/instruments/view/costs.js";
@@ -110,9 +110,10 @@ test("the nearest real models come first, compared in words", () => {
 
 test("the target is judged in words and on a scale", () => {
   assert.equal(aimed(100, 100), "The target of 100 is met exactly.");
-  assert.equal(aimed(1.5e7, 1e7), "50 % over the target of 10.0 M.");
-  assert.equal(aimed(9.95e6, 1e7), "0.5 % under the target of 10.0 M: within 1 %, reached.");
-  assert.equal(aimed(1e9, 1e7), "100 times the target of 10.0 M.");
+  assert.equal(aimed(1.5e7, 1e7), "50 % over the target of 10 M.");
+  assert.equal(aimed(9.95e6, 1e7), "0.5 % under the target of 10 M: within 1 %, reached.");
+  assert.equal(aimed(1e9, 1e7), "100 times the target of 10 M.");
+  assert.equal(aimed(1e4, 1e7), "1000 times smaller than the target of 10 M.");
   assert.equal(gauge(1e7, 1e7), 0.5);
   assert.equal(gauge(1e20, 1e7), 1);
   assert.equal(gauge(1, 1e7), 0);
@@ -153,6 +154,9 @@ test("amounts have three digits", () => {
     ["1023 B", "1.00 KiB", "72.0 MiB", "32.0 TiB"]);
   assert.equal(count(6738415616), "6.74 B");
   assert.deepEqual([9.994, 9.996, 99.96].map(three), ["9.99", "10.0", "100"]);
-  assert.deepEqual([0, 0.0003, 0.455].map(percent), ["0.0 %", "0.03 %", "45.5 %"]);
+  assert.deepEqual([0, 1e-6, 0.0003, 0.455].map(percent),
+    ["0.0 %", "< 0.01 %", "0.03 %", "45.5 %"]);
+  assert.deepEqual([1e6, 1.5e7, 1e8, 7e9, 3200, 100].map(round),
+    ["1 M", "15 M", "100 M", "7 B", "3.2 k", "100"]);
   assert.equal(exact(1234567), "1,234,567");
 });

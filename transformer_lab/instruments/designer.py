@@ -1,4 +1,4 @@
-"""The model designer: sizes in, parameters, arithmetic and memory out, and real models beside it."""
+"""The model designer: sizes in, parameters, arithmetic and memory out, beside real models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -64,8 +64,9 @@ class ModelDesigner(Instrument):
                 raise ValueError(f"config = {config!r}; expected one of {known}")
             config = counting.PRESETS[config]
         if isinstance(config, Preset):
-            config, kind = config.config, kind or config.kind
-        state = {
+            kind = kind or config.kind
+            config = config.config
+        state: dict[str, Any] = {
             "config": _config(config),
             "kind": _word("kind", kind or "decoder", KINDS),
             "batch": _whole("batch", batch),
@@ -151,12 +152,14 @@ class ModelDesigner(Instrument):
         feed = 100 * parts.only("feed-forward weight", "feed-forward bias") / parts.total
         words = 100 * parts.only("token embedding", "output head") / parts.total
         aim = f" {designer_still.aim(self.goal)}" if self.goal else ""
+        work = designer_still.short(self.flops.total)
+        held = designer_still.size(self.memory(training=True).total)
         return (
             f"{who} with D = {config['d_model']:,}, L = {config['n_layers']} and F = "
             f"{config['d_ff']:,}: {parts.total:,} parameters, {words:.0f} % to read and write "
             f"tokens, {feed:.0f} % in the feed-forward parts. A forward pass over "
-            f"{self.batch} × {self._T:,} tokens takes {designer_still.short(self.flops.total)}FLOP, "
-            f"training {designer_still.size(self.memory(training=True).total)}.{aim}"
+            f"{self.batch} × {self._T:,} tokens takes {work}FLOP, "
+            f"training {held}.{aim}"
         )
 
     def picture(self) -> bytes:
@@ -171,9 +174,7 @@ def _config(config: Any) -> dict[str, Any]:
     if isinstance(config, Mapping):
         config = ModelConfig(**config)
     if not isinstance(config, ModelConfig):
-        raise TypeError(
-            f"config must be a ModelConfig, a dict, a preset or a name, not {config!r}"
-        )
+        raise TypeError(f"config must be a ModelConfig, a dict, a preset or a name, not {config!r}")
     found = asdict(config)
     for name, most in MOST.items():
         if found[name] > most:

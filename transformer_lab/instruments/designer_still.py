@@ -32,6 +32,13 @@ def short(number: float) -> str:
     return f"{number:.0f} "
 
 
+def round_number(number: float) -> str:
+    """10000000 -> "10 M": a round number without its zeros."""
+    digits, _, letter = short(number).replace("G", "B").partition(" ")
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return f"{digits} {letter}".strip()
+
+
 def size(number: float) -> str:
     """Bytes in powers of 1,024: 75497472 -> "72.0 MiB"."""
     for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
@@ -42,6 +49,8 @@ def size(number: float) -> str:
 
 def percent(part: float) -> str:
     """0.312 -> "31.2 %"; a small share keeps a second place. As in view/amounts.js."""
+    if 0 < part < 5e-5:
+        return "< 0.01 %"
     return f"{100 * part:.{2 if 0 < part < 0.0005 else 1}f} %"
 
 
@@ -52,11 +61,13 @@ def three(x: float) -> str:
 
 def aim(goal: Mapping[str, Any]) -> str:
     """How far the total is from the target, in words; as `aimed` in view/designer.js."""
-    target, deviation = short(goal["target"]).strip().replace("G", "B"), goal["deviation"]
+    target, deviation = round_number(goal["target"]), goal["deviation"]
     if deviation == 0:
         return f"The target of {target} is met exactly."
     if deviation >= 9:
         return f"{three(deviation + 1)} times the target of {target}."
+    if deviation < -0.9:
+        return f"{three(1 / (deviation + 1))} times smaller than the target of {target}."
     percent = 100 * abs(deviation)
     places = 0 if percent >= 9.95 else 1 if percent >= 0.095 else 2
     far = "Under 0.01 %" if percent < 0.005 else f"{percent:.{places}f} %"

@@ -12,4 +12,9 @@ export function size(x) {
   return i ? `${three(x / 1024 ** i)} ${" KMGT"[i]}iB` : `${Math.round(x)} B`;
 }
 export const exact = (x) => x.toLocaleString("en-US");
-export const percent = (part) => `${(100 * part).toFixed(part && part < 0.0005 ? 2 : 1)} %`;
+// A round number without its zeros: 1e7 -> "10 M".
+export const round = (x) => count(x).replace(/(\.\d*?)0+( |$)/, "$1$2").replace(/\.( |$)/, "$1");
+export function percent(part) {
+  if (part && part < 5e-5) return "< 0.01 %";
+  return `${(100 * part).toFixed(part && part < 0.0005 ? 2 : 1)} %`;
+}

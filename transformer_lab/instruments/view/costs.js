@@ -123,7 +123,7 @@ export function rows(c, kind) {
       /^cross-attention (query|key|value|output)/, { pieces: mixers("cross-attention") }));
   }
   found.push(row("feed", "feed-forward", `${L}·(${bends})`, /^feed-forward (weight|bias)$/),
-    row("norms", "norms", `(${norms.join(" + ")})·${width}`, / norm$/));
+    row("norms", "norms", `${norms.length > 1 ? `(${norms.join(" + ")})` : norms[0]}·${width}`, / norm$/));
   if (c.n_segments) found.push(row("segments", "segment embedding", `${c.n_segments}·D`, /^segment/));
   if (kind === "encoder") {
     if (c.pooler) found.push(row("pooler", "pooler", "D·D + D", /^pooler$/));

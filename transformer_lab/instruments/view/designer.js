@@ -1,7 +1,7 @@
 // The model designer: sizes on controls; parameters, arithmetic and memory follow.
 // Everything but `render` and `draw` is pure; the formulas are in costs.js.
 
-import { count, exact, percent, short, size, three } from "./amounts.js";
+import { count, exact, percent, round, short, size, three } from "./amounts.js";
 import { crossover, flops, formula, memory, only, rows, total } from "./costs.js";
 import { bar, costLine, dial, ladder, near, write } from "./dials.js";
 import { copy, csv, h, listen, predictFirst, readout, select, table } from "./parts.js";
@@ -86,11 +86,12 @@ export function reduce(state, event) {
 // How far from the target, in words; as `aim` in designer_still.py.
 export function aimed(sum, target) {
   const deviation = sum / target - 1, off = Math.abs(deviation);
-  if (!deviation) return `The target of ${count(target)} is met exactly.`;
-  if (off >= 9) return `${three(deviation + 1)} times the target of ${count(target)}.`;
+  if (!deviation) return `The target of ${round(target)} is met exactly.`;
+  if (off >= 9) return `${three(deviation + 1)} times the target of ${round(target)}.`;
+  if (sum * 10 < target) return `${three(target / sum)} times smaller than the target of ${round(target)}.`;
   const places = off >= 0.0995 ? 0 : off >= 0.00095 ? 1 : 2;
   const far = off < 5e-5 ? "Under 0.01 %" : `${(100 * off).toFixed(places)} %`;
-  return `${far} ${deviation > 0 ? "over" : "under"} the target of ${count(target)}${
+  return `${far} ${deviation > 0 ? "over" : "under"} the target of ${round(target)}${
     off <= CLOSE ? ": within 1 %, reached." : "."}`;
 }
 
@@ -168,7 +169,7 @@ export function asTable(state) {
 }
 
 const SIZES = [["vocab_size", "V", "vocabulary"], ["d_model", "D", "model width"],
-  ["n_layers", "L", "layers"], ["n_heads", "H", "heads"], ["n_kv_heads", "K", "key and value heads"],
+  ["n_layers", "L", "layers"], ["n_heads", "H", "heads"], ["n_kv_heads", "K", "key/value heads"],
   ["d_ff", "F", "feed-forward"], ["max_len", "", "max_len"]];
 const CHOICES = {
   positions: [["sinusoidal", "sinusoidal"], ["learned", "learned"], ["rotary", "rotary"],
@@ -223,7 +224,7 @@ function draw(model, el) {
   const preset = select("Start from", [["", "own sizes"], ...presets.map(({ name }) => [name, name])], "",
     (name) => name && act({ type: "preset", preset: presets.find((one) => one.name === name) }));
   const aims = [...new Set([...TARGETS, ...(start.target ? [start.target] : [])])].sort((a, b) => a - b);
-  const aim = select("Aim for", [["", "no target"], ...aims.map((n) => [String(n), count(n)])], "",
+  const aim = select("Aim for", [["", "no target"], ...aims.map((n) => [String(n), round(n)])], "",
     (value) => act({ type: "set", values: { target: value ? Number(value) : null } }));
   const precision = select("each number", [["float32", "4 bytes (float32)"],
     ["bfloat16", "2 bytes (bfloat16)"]], state.precision,
@@ -333,8 +334,11 @@ function draw(model, el) {
     });
     const memoryAll = Math.max(shown.train.all, shown.run.all);
     costs.work.update(shown.work, shown.work.all, (x) => `${short(x)}FLOP`,
-      `Scores and mix are ${percent(shown.work.mixing / shown.work.all)}; they cost what the rest of a layer costs at T = ${exact(Math.round(shown.work.crossover))}.`);
-    costs.train.update(shown.train, memoryAll, size);
+      `Scores and mix are ${percent(shown.work.mixing / shown.work.all)}; they cost what the rest of `
+      + `a layer costs at T = ${exact(Math.round(shown.work.crossover))}.`
+      + (state.kind === "encoder-decoder" ? " Source and target are T long each." : ""));
+    costs.train.update(shown.train, memoryAll, size,
+      "Activations: what this course’s own layers keep for the backward pass, to about 1 %.");
     costs.run.update(shown.run, memoryAll, size, state.kind === "encoder" ? "An encoder keeps no cache." : "");
     said.say(sentence(shown, state));
     if (below.childElementCount) fill();

@@ -64,17 +64,19 @@ export const write = (element, words) => { if (element.textContent !== words) el
 // A cost: its name, the total, a bar, and what the bar is made of.
 export function costLine(title) {
   const sum = h("b", { class: "tl-number" }), stack = bar(title), words = h("p", { class: "tl-quiet" });
+  const note = h("p", { class: "tl-quiet" });
   const element = h("div", { class: "tl-cost" }, h("p", {}, h("span", {}, title), sum),
-    stack.element, words);
+    stack.element, words, note);
   return { element, update({ all, pieces }, whole, unit, more = "") {
     const present = pieces.filter(([, , n]) => n);
     const said = present.map(([name, , n]) => `${name} ${unit(n)}`).join(" · ");
     write(sum, unit(all));
     stack.update(present, whole, said);
-    if (words.dataset.said !== said + more) {
-      words.dataset.said = said + more;
+    write(note, more);
+    if (words.dataset.said !== said) {
+      words.dataset.said = said;
       words.replaceChildren(...present.map(([name, role, n]) =>
-        h("span", { class: "tl-key" }, swatch(role), `${name} ${unit(n)}`)), more);
+        h("span", { class: "tl-key" }, swatch(role), `${name} ${unit(n)}`)));
     }
   } };
 }
