@@ -151,6 +151,7 @@ def profile(
         layers = model.layers[:depth]
         states = [model.embedding(tokens)[0]]
         for layer in layers:
+            assert isinstance(layer, EncoderLayer)
             states.append(run(layer, parts, states[-1]))
         last = parts.norm and parts.place == "pre"
         logits = model.head(model.norm(states[-1]) if last else states[-1])
