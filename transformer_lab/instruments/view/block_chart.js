@@ -58,6 +58,7 @@ export function apart(heights, gap = 15) {
 
 export function drawChart(state, shown) {
   const { depth, measure, at } = state, { lines, low, high, ticks } = shown;
+  const first = measure === "weights" ? 1 : 0;
   const range = { low, high }, log = measure !== "alike", tags = [];
   const svg = shape("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, "aria-hidden": "true" });
   for (const tick of ticks) {
@@ -71,7 +72,7 @@ export function drawChart(state, shown) {
     const x = across(at, depth);
     svg.append(shape("line", { x1: x, x2: x, y1: CHART.top, y2: CHART.bottom, class: "tl-cursor" }));
   }
-  for (const { ours, values, first, name } of lines) {
+  for (const { ours, values, name } of lines) {
     const points = values.map((y, i) => [across(i + first, depth), upward(y, range)]);
     svg.append(shape("polyline", { points: points.join(" "), class: ours ? "tl-ours" : "tl-base" }));
     if (ours) {
@@ -83,7 +84,8 @@ export function drawChart(state, shown) {
   apart(tags.map(({ y }) => y)).forEach((y, i) => svg.append(shape("text", { x: CHART.right + 9, y: y + 4,
     class: tags[i].ours ? "tl-ours-name" : "" }, tags[i].name)));
   const below = CHART.bottom + 17;
-  svg.append(shape("text", { x: CHART.left, y: below, "text-anchor": "middle" }, measure === "weights" ? "" : "embedding"),
+  svg.append(shape("text", { x: across(first, depth), y: below, "text-anchor": "middle" },
+    first ? (depth > 1 ? "layer 1" : "") : "embedding"),
     shape("text", { x: CHART.right, y: below, "text-anchor": "middle" }, `layer ${depth}`),
     shape("text", { x: (CHART.left + CHART.right) / 2, y: below + 15, "text-anchor": "middle" },
       "from the bottom of the stack to its top"));
