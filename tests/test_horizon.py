@@ -118,11 +118,6 @@ def test_python_and_the_browser_name_settings_and_numbers_alike():
     settings, start = curves.kept(), GradientHorizon().start
     logs = np.random.default_rng(1).uniform(-44, 20, 300).round(6).tolist()
     logs += [0.0, -3.0, 3.0, 2.999]
-        0.0,
-        -3.0,
-        3.0,
-        2.999,
-    ]
     found = node(
         "lags.js",
         "({ kept: m.keptSettings(given.start), titles: given.settings.map(m.settingTitle), "

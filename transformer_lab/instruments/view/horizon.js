@@ -88,9 +88,9 @@ function draw(model, el) {
   const cells = select("cell", start.cells.map((cell) => [cell, cell]), state.cell,
     (cell) => act({ type: "set", values: { cell } }));
   const dial = (label, name, low, high, step, hint) => {
-    const range = h("input", { type: "range", min: low, max: high, step,
+    const range = h("input", { type: "range", min: low, max: high, step, "aria-label": label,
       oninput: () => act({ type: "set", values: { [name]: Number(range.value) } }) });
-    const number = h("output", { class: "tl-number" });
+    const number = h("b", { class: "tl-number" });
     const note = h("span", { class: "tl-quiet" }, hint);
     return { range, number, note, element: h("label", { class: "tl-turn" },
       h("span", { class: "tl-row" }, label, number), range, note) };
@@ -101,7 +101,7 @@ function draw(model, el) {
     oninput: () => act({ type: "lag", to: Number(far.value), T }) });
   far.dir = "rtl"; // lag 0 is at the right, as in the drawing
   // Right is later, so a smaller lag, in this direction as well as in the drawing.
-  const lagText = h("output", { class: "tl-number" });
+  const lagText = h("b", { class: "tl-number" });
   const lagRow = h("label", { class: "tl-lag" }, h("span", {}, "lag ", lagText), far);
   const pin = h("button", { type: "button", onclick: () => act({ type: "pin" }) }, "Pin this curve");
   const pins = h("span", { class: "tl-row", role: "group", "aria-label": "pinned curves" });
