@@ -24,12 +24,14 @@ def read(page):
     """The settings, the sentence, and the nine numbers beside the bars."""
     page.evaluate(FRAMES)
     return page.evaluate(
-        """() => { const texts = (css) => [...document.querySelectorAll(css)].map((e) => e.textContent);
+        """() => {
+        const texts = (css) => [...document.querySelectorAll(css)].map((e) => e.textContent);
         const [d, S, temperature] = texts(".tl-turn .tl-number").map(Number);
         const lines = texts(".tl-line .tl-number");
         return { d, S, temperature, exponent: Number(document.querySelector(":checked").value),
-          said: document.querySelector(".tl-readout").textContent, gradient: lines.slice(0, 3),
-          saturated: lines.slice(3, 6), entropy: lines.slice(6), is: texts(".tl-line.tl-is > :first-child") }; }"""
+          said: document.querySelector(".tl-readout").textContent,
+          gradient: lines.slice(0, 3), saturated: lines.slice(3, 6), entropy: lines.slice(6),
+          is: texts(".tl-line.tl-is > :first-child") }; }"""
     )
 
 
@@ -198,7 +200,8 @@ def test_all_text_can_be_read_on_its_ground(visit, tmp_path, scheme):
           .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
           .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
         return Math.min(...[...document.querySelectorAll(".tl-sign-of")].map((e) => {
-          const back = light(e.previousSibling.getAttribute("fill")), front = light(getComputedStyle(e).fill);
+          const back = light(e.previousSibling.getAttribute("fill"));
+          const front = light(getComputedStyle(e).fill);
           e.style.color = getComputedStyle(document.querySelector(".tl-dial")).color;
           return (Math.max(back, front) + 0.05) / (Math.min(back, front) + 0.05); })); }"""
     )

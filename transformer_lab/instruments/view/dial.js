@@ -100,6 +100,12 @@ export function outlines(state, tables, width) {
 // [-1, 1] for a colour: 0 where the gradients are equal, ±1 where one is four times the other.
 export const tint = (ratio) => Math.max(-1, Math.min(1, Math.log2(ratio) / 2));
 
+// Black or white, whichever stands out more on [r, g, b]: never below 4.5 to 1.
+export function inkOn(colour) {
+  const [r, g, b] = colour.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
 const known = new Map(); // seed -> tables: two copies on a page share them
 const tablesOf = (seed) => {
   if (!known.has(seed)) known.set(seed, scoreTables(seed));
@@ -286,10 +292,9 @@ function mapDrawn(ratios, state, cell) {
   const svg = stroke("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   ratios.forEach((ratio, i) => {
     const x = left + cell * (i % columns), y = tall * Math.floor(i / columns), colour = diverging(tint(ratio));
-    const dark = colour[0] * 0.299 + colour[1] * 0.587 + colour[2] * 0.114 < 130;
     svg.append(stroke("rect", { x, y, width: cell, height: tall, fill: `rgb(${colour.join(" ")})` }),
       stroke("text", { x: x + cell / 2, y: y + 18, "text-anchor": "middle", class: "tl-sign-of",
-        style: `fill: ${dark ? "#fff" : "#1f1f1f"}` }, STORIES[story(ratio)].sign));
+        style: `fill: ${inkOn(colour)}` }, STORIES[story(ratio)].sign));
   });
   // The border of the region in which the usual story is false.
   const untrue = (row, column) => row >= 0 && row < rows && column >= 0 && column < columns
