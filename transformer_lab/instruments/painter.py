@@ -40,9 +40,9 @@ class MaskPainter(Instrument):
     part = traitlets.Unicode("mask").tag(sync=True)
     layers = traitlets.Any(1).tag(sync=True)
     mask = traitlets.Any()
-    weights = traitlets.List(read_only=True)
-    reach = traitlets.List(read_only=True)
-    leak = traitlets.List(read_only=True)
+    weights = traitlets.List(traitlets.Any(), read_only=True)
+    reach = traitlets.List(traitlets.Any(), read_only=True)
+    leak = traitlets.List(traitlets.Any(), read_only=True)
 
     def __init__(
         self,
@@ -93,11 +93,10 @@ class MaskPainter(Instrument):
                 raise ValueError("mask = 'padding' needs length, the number of real keys")
         else:
             given = _grid("mask", mask)
-            if (T, S) != (None, None) and (T, S) != (len(given), len(given[0])):
-                raise ValueError(
-                    f"T = {T!r}, S = {S!r}; expected those of mask, {len(given)} and {len(given[0])}"
-                )
-            sides = {"T": len(given), "S": len(given[0])}
+            rows, columns = _size(given)
+            if (T, S) not in [(None, None), (rows, columns)]:
+                raise ValueError(f"T = {T!r}, S = {S!r}; expected the mask's, {rows} and {columns}")
+            sides = {"T": rows, "S": columns}
         key_side = "source" if source is not None else "S"
         lengths = dict(sides)
         if length is not None:
@@ -215,7 +214,7 @@ def _keys(part: str) -> str:
 def _whole(name: str, value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if not low <= value <= high:
+    if not low <= int(value) <= high:
         raise ValueError(f"{name} = {value!r}; expected {low} to {high}")
     return int(value)
 

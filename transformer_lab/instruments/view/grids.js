@@ -28,13 +28,14 @@ export function inkOn(rgb) {
 }
 
 // `hear(event)` gets { type: "point" | "press" | "paint" | "drop" | "move" | "toggle", … }; a grid
-// that is not to be painted sends no more than "point" and "move".
-export function drawGrid(title, label, hear) {
+// that is not to be painted sends no more than "point" and "move". `now()` is where the cursor is:
+// keys may come faster than frames.
+export function drawGrid(title, label, hear, now) {
   const caption = h("figcaption", {}, ...title);
   const board = h("div", { class: "tl-paint-board", role: label ? "application" : "img",
     tabindex: label ? 0 : undefined });
   const element = h("figure", { class: label ? "tl-paint-hand" : null }, caption, board);
-  let cells = [], tops = [], sides = [], size = [0, 0], shape = "", cursor = null, down = false;
+  let cells = [], tops = [], sides = [], size = [0, 0], shape = "", down = false;
 
   const under = (event) => cells.length && cellUnder(event.clientX, event.clientY,
     cells[0].getBoundingClientRect(), cells.at(-1).getBoundingClientRect(), ...size);
@@ -64,8 +65,9 @@ export function drawGrid(title, label, hear) {
     board.addEventListener("focus", () => down || hear({ type: "focus" }));
     board.addEventListener("keydown", (event) => {
       if (event.altKey || event.metaKey) return;
-      const to = moveCursor(cursor ?? { row: 0, column: 0 }, event.key, ...size, event.ctrlKey);
-      if (to) hear({ type: event.shiftKey ? "sweep" : "move", cell: cursor ? to : { row: 0, column: 0 } });
+      const at = now(), start = { row: 0, column: 0 };
+      const to = moveCursor(at ?? start, event.key, ...size, event.ctrlKey);
+      if (to) hear({ type: event.shiftKey && at ? "sweep" : "move", cell: at ? to : start });
       else if (event.key === " " || event.key === "Enter") hear({ type: "toggle" });
       else return;
       event.preventDefault();
@@ -92,11 +94,10 @@ export function drawGrid(title, label, hear) {
   return {
     element, board, focus: () => board.focus(),
     update(view) {
-      const now = JSON.stringify([view.rows, view.columns]);
+      const labels = JSON.stringify([view.rows, view.columns]), { cursor } = view;
       size = [view.rows.length, view.columns.length];
-      cursor = view.cursor;
-      if (now !== shape) build(view);
-      shape = now;
+      if (labels !== shape) build(view);
+      shape = labels;
       board.setAttribute("aria-label", view.label);
       element.classList.toggle("tl-paint-now", Boolean(view.now));
       view.cells.forEach(({ kind, text = "", fill }, i) => {

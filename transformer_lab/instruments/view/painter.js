@@ -144,7 +144,8 @@ export function unpack(view) {
 }
 
 function slider(text, low, act) {
-  const range = h("input", { type: "range", min: low, step: 1, oninput: () => act(Number(range.value)) });
+  const range = h("input", { type: "range", min: low, step: 1, "aria-label": text,
+    oninput: () => act(Number(range.value)) });
   const shown = h("output", { class: "tl-number" });
   const element = h("label", { class: "tl-field" }, h("span", {}, text), range, shown);
   return { element, update(value, high, off = false) {
@@ -197,7 +198,8 @@ function draw(model, el) {
   const titles = { mask: ["who may look"], encoder: ["encoder: source at source"],
     decoder: ["decoder: target at target"], cross: ["across: target at source"] };
   const boards = Object.fromEntries(parts.map((part) =>
-    [part, drawGrid(titles[part], "paint", hear(part))]));
+    [part, drawGrid(titles[part], "paint", hear(part),
+      () => (part === state.part ? state.cursor : null))]));
   const follower = (event) => hear(state.part)(event);
   const weightHead = h("span"), reachHead = h("span");
   const weights = drawGrid([weightHead], "", follower), reached = drawGrid([reachHead], "", follower);
