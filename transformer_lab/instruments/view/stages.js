@@ -76,7 +76,7 @@ export const route = (states) => [...(states ? ["query", "key", "value"] : ["giv
 const HEADS = [["query", "Q", "queries"], ["key", "K", "keys"], ["value", "V", "values"]];
 export const strip = (states) => [
   [...(states ? [["states", "query", "states"],
-    ...HEADS.map(([name]) => [`${name}_weight`, name, "weights"])] : []),
+    ...HEADS.map(([name]) => [`${name}_weight`, name, "learned"])] : []),
   ...HEADS.map(([name, sign, many]) => [name, states ? name : "given", states ? `→ X · W_${sign}` : many])],
   [["scores", "Q · Kᵀ"], ["scaled", "× scale"], ["masked", "+ mask"], ["weights", "softmax"],
     ["output", "weights · V"]].map(([name, how]) => [name, name, `→ ${how}`])];

@@ -98,7 +98,8 @@ export function layout(width, state, m, letters) {
   const paired = product ? (width - 2 * gutter - 40) / (wide[0] + wide[1]) : 0;
   const alone = (width - gutter - 16) / Math.max(...wide);
   const cell = (room) => Math.max(TIGHT, Math.min(ROOMY, Math.floor(room - 1))); // a pixel between
-  return { small: small >= LEGIBLE ? Math.min(36, small) : BARE, lines: one >= LEGIBLE ? 1 : 2, corner: paired > TIGHT,
+  return { small: small >= LEGIBLE ? Math.min(36, small) : BARE, lines: one >= LEGIBLE ? 1 : 2, gutter,
+    corner: paired > TIGHT,
     cell: cell(paired > TIGHT ? paired : alone) };
 }
 
