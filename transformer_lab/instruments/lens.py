@@ -22,9 +22,9 @@ from transformer_lab.instruments.lens_stages import (
 MOST, SLICES = 32, 64  # rows or columns of a matrix, and matrices of a stage
 ACROSS_KEYS = {"scores", "scaled", "masked", "weights"}
 EXAMPLE: dict[str, Any] = {
-    "query": [[1.0, 0.5, 0.0, -1.0], [0.0, 2.0, 1.0, 0.5], [-1.0, 0.0, 1.5, 1.0]],
-    "key": [[0.5, 1.0, 0.0, 0.0], [1.0, 0.0, -1.0, 0.5], [0.0, 1.5, 1.0, 0.0], [-0.5, 0.0, 0.5, 2.0]],
-    "value": [[1.0, 0.0], [0.0, 1.0], [2.0, -1.0], [-1.0, 3.0]],
+    "query": [[1.0, 0.5], [0.0, 2.0], [-1.5, 1.0]],
+    "key": [[1.0, -0.5], [0.5, 1.0], [-1.0, 0.0], [0.0, 2.0]],
+    "value": [[1.0, 0.0, 2.0], [0.0, 1.0, -1.0], [2.0, -1.0, 0.5], [-1.0, 3.0, 1.0]],
     "mask": [[True, True, False, False], [True, True, True, False], [True, True, True, True]],
 }  # fmt: skip
 
@@ -89,7 +89,12 @@ class CodeLens(Instrument):
                     f"inputs {list(self._inputs)}; the package's attention takes query, key, "
                     "value, mask and scale, and needs the first three"
                 )
-            return collect(attention_stages(**self._inputs), {}, "output").stages
+            for name in allowed[:3]:
+                if not isinstance(self._inputs[name], torch.Tensor):
+                    raise TypeError(f"{name} must hold numbers, not {self._inputs[name]!r}")
+                if not self._inputs[name].is_floating_point():
+                    self._inputs[name] = self._inputs[name].float()
+            reference = attention_stages(**self._inputs)
         found = collect(reference, self._inputs, "output")
         if found.trouble:
             raise ValueError(f"the reference fails: {found.trouble}")
@@ -139,15 +144,21 @@ class CodeLens(Instrument):
     def place(self, stage: Stage, at: Sequence[int]) -> str:
         """'weights[“it”, “cat”]', with the numbers of a batch and a head before."""
         rows, columns = self.labels(stage)
-        named = [words.names(n) if n != [str(i) for i in range(len(n))] else n for n in (rows, columns)]
-        return f"{stage.name}[{', '.join([*map(str, at[:-2]), named[0][at[-2]], named[1][at[-1]]])}]"
+        named = [
+            words.names(n) if n != [str(i) for i in range(len(n))] else n for n in (rows, columns)
+        ]
+        return (
+            f"{stage.name}[{', '.join([*map(str, at[:-2]), named[0][at[-2]], named[1][at[-1]]])}]"
+        )
 
     def _content(self) -> dict[str, Any]:
         stages = []
         for stage in self._stages:
             rows, columns = self.labels(stage)
             mine = stage.mine
-            small = mine is not None and max(mine.shape[-2:]) <= MOST and mine.size <= SLICES * MOST**2
+            small = (
+                mine is not None and max(mine.shape[-2:]) <= MOST and mine.size <= SLICES * MOST**2
+            )
             stages.append(
                 {
                     "name": wire.text(stage.name),
@@ -161,7 +172,8 @@ class CodeLens(Instrument):
                     "worst": list(stage.worst),
                     "rows": rows,
                     "columns": columns,
-                    "shares": _shares(stage.theirs),
+                    "shares": lens_still.shares(stage.theirs),
+                    "allowed": self._allowed(stage),
                 }
             )
         return {
@@ -172,6 +184,14 @@ class CodeLens(Instrument):
             "notes": wire.text(self._notes),
             "said": self.describe(),
         }
+
+    def _allowed(self, stage: Stage) -> bytes | None:
+        """Which cells the mask allows, for the stages after it; from the reference's own −∞."""
+        masked = self._theirs.get("masked")
+        after = stage.name in ("masked", "weights")
+        if not after or masked is None or masked.shape != stage.theirs.shape:
+            return None
+        return wire.pack_mask(~np.isneginf(masked))
 
     def describe(self) -> str:
         return " ".join(filter(None, [self.trouble, self._verdict(), self._notes]))
@@ -198,19 +218,17 @@ class CodeLens(Instrument):
     def picture(self) -> bytes:
         shown = next(stage for stage in self._stages if stage.name == self.stage)
         return lens_still.picture(
-            self._stages, shown, self.labels(shown), self._title, bool(self.trouble), self.first_wrong
+            self._stages,
+            shown,
+            self.labels(shown),
+            self._title,
+            bool(self.trouble),
+            self.first_wrong,
         )
 
 
 def _many(count: int) -> str:
     return "its output" if count == 1 else f"all {count} stages it hands over"
-
-
-def _shares(values: Any) -> bool:
-    """Whether these are weights: in [0, 1], each row summing to 1, or to 0 where all is masked."""
-    sums = values.sum(-1)
-    inside = np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1 + 1e-6
-    return bool(inside and (np.isclose(sums, 1, atol=1e-4) | (sums == 0)).all())
 
 
 def _bytes(values: Any) -> bytes:

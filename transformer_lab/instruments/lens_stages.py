@@ -27,7 +27,11 @@ Array = NDArray[np.float64]
 
 
 def attention_stages(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, scale: float | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    scale: float | None = None,
 ) -> dict[str, Tensor]:
     """The package's own attention, stage by stage; forbidden scores are -inf."""
     weights = attention_weights(query, key, mask, scale)
@@ -77,7 +81,7 @@ def collect(given: Any, inputs: Mapping[str, Any], last: str) -> Handed:
 def _arguments(
     function: Callable[..., Any], inputs: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | list[Any], str]:
-    """By name where the function knows the names, else one after the other; copies, not originals."""
+    """Copies, by name where the function knows the names, else one after the other."""
     copies = {n: x.clone() if isinstance(x, Tensor) else x for n, x in inputs.items()}
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -127,7 +131,7 @@ def _named(result: Sequence[Any]) -> bool:
 def _array(name: Any, values: Any) -> Array:
     """Numbers of any kind as float64; a row gets one axis more. NaN and infinity stay."""
     if not isinstance(name, str):
-        raise Unfit(f"The stage {name!r} needs a name in quotes, such as \"scores\".")
+        raise Unfit(f'The stage {name!r} needs a name in quotes, such as "scores".')
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = values.float().numpy() if values.is_floating_point() else values.numpy()
@@ -216,7 +220,9 @@ def _stage(name: str, mine: Array | None, theirs: Array) -> Stage:
         ours, other = size(mine.shape), size(theirs.shape)
         turned = mine.shape[-2:] == theirs.shape[-2:][::-1] and mine.ndim == theirs.ndim
         more = ": rows and columns are exchanged." if turned else "."
-        return Stage(name, theirs, mine, "shape", hint=f"Yours is {ours}, the reference {other}{more}")
+        return Stage(
+            name, theirs, mine, "shape", hint=f"Yours is {ours}, the reference {other}{more}"
+        )
     with np.errstate(invalid="ignore", over="ignore"):
         same = (mine == theirs) | (np.isneginf(theirs) & (mine <= NEVER))
         gap = np.where(same, 0.0, abs(mine - theirs))

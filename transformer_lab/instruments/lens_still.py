@@ -11,7 +11,12 @@ from transformer_lab.look import KEY, cut, visible
 
 WIDTH, LEFT, TOP = 700, 20, 56  # pixels
 WRONG, RIGHT = "#a84a00", "#00744f"
-SIGNS = {"equal": "equal", "differs": "differs", "shape": "other shape", "absent": "not handed over"}
+SIGNS = {
+    "equal": "equal",
+    "differs": "differs",
+    "shape": "other shape",
+    "absent": "not handed over",
+}
 
 
 def number(x: float) -> str:
@@ -25,6 +30,13 @@ def number(x: float) -> str:
     return bench_still.number(x) if abs(x) >= 0.1 or abs(x) < 1e-9 else f"{x:.2g}".replace("-", "−")
 
 
+def shares(values: Any) -> bool:
+    """Whether these are weights: in [0, 1], each row summing to 1, or to 0 where all is masked."""
+    sums = values.sum(-1)
+    inside = np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1 + 1e-6
+    return bool(inside and (np.isclose(sums, 1, atol=1e-4) | (sums == 0)).all())
+
+
 def picture(
     stages: Sequence[Any],
     shown: Any,
@@ -34,11 +46,19 @@ def picture(
     first: str,
 ) -> bytes:
     """A PNG, 7 inches wide: each stage's verdict on the left, one stage's matrices beside it."""
-    at = shown.worst[:-2] if shown.status in ("equal", "differs") else (0,) * (shown.theirs.ndim - 2)
+    at = (
+        shown.worst[:-2] if shown.status in ("equal", "differs") else (0,) * (shown.theirs.ndim - 2)
+    )
     pairs = [("reference", shown.theirs[at])]
     if shown.mine is not None:
         mine = shown.mine
-        pairs.insert(0, ("yours", mine[at] if mine.ndim == shown.theirs.ndim else mine.reshape(-1, mine.shape[-1])))
+        pairs.insert(
+            0,
+            (
+                "yours",
+                mine[at] if mine.ndim == shown.theirs.ndim else mine.reshape(-1, mine.shape[-1]),
+            ),
+        )
     wide = max(values.shape[1] for _, values in pairs)
     tall = max(values.shape[0] for _, values in pairs)
     cell = int(np.clip(220 / wide, 6, 40))
@@ -59,12 +79,14 @@ def picture(
     x = 190
     for side, values in pairs:
         sheet.write(x, TOP - 2, f"{cut(shown.name, 12)}: {side}", weight="bold")
-        _matrix(sheet, values, x, TOP + 10, cell, high, limit)
+        _matrix(sheet, values, x, TOP + 10, cell, high, None if shares(shown.theirs) else limit)
         if len(rows) == len(values) and high >= 9 and side == pairs[0][0]:
             for i, label in enumerate(rows):
                 text = cut(visible(label), 6)
                 down = TOP + 10 + (i + 0.5) * high
-                sheet.write(x - 5, down, text, ha="right", va="center", color=still.QUIET, fontsize=7)
+                sheet.write(
+                    x - 5, down, text, ha="right", va="center", color=still.QUIET, fontsize=7
+                )
         if shown.status == "differs":
             i, j = shown.worst[-2:]
             sheet.frame(x + j * cell, TOP + 10 + i * high, cell, high, KEY)
@@ -73,10 +95,17 @@ def picture(
 
 
 def _matrix(
-    sheet: bench_still.Drawing, values: Any, x: int, y: int, cell: int, high: int, limit: float
+    sheet: bench_still.Drawing,
+    values: Any,
+    x: int,
+    y: int,
+    cell: int,
+    high: int,
+    limit: float | None,
 ) -> None:
     none = ~np.isfinite(values)
-    colours = still.diverging(np.where(none, 0, values) / limit)
+    finite = np.where(none, 0, values)
+    colours = still.cividis(finite) if limit is None else still.diverging(finite / limit)
     blocks, hidden = (z.repeat(high, 0).repeat(cell, 1) for z in (colours, none))
     blocks[hidden] = still.hatch(*hidden.shape)[hidden]
     sheet.image(x, y, blocks)
@@ -84,9 +113,8 @@ def _matrix(
         return
     for (i, j), value in np.ndenumerate(values):
         light = none[i, j] or colours[i, j] @ np.array([0.2126, 0.7152, 0.0722]) > 118
-        text = number(float(value)) if abs(value) < 1e-9 or not 1e-3 < abs(value) < 100 else (
-            bench_still.number(float(value))
-        )  # fmt: skip
+        text = number(float(value)) if not 1e-3 < abs(value) < 100 else f"{value:.2f}"
+        text = text.replace("-", "−")
         style = {"fontsize": 7 if cell >= 34 else 5.5, "color": "black" if light else "white"}
         across, down = x + (j + 0.5) * cell, y + (i + 0.5) * high
         sheet.write(across, down, cut(text, 6), ha="center", va="center", **style)

@@ -17,12 +17,15 @@ export function slices(values, shape) {
     Array.from(values.subarray((k * rows + i) * columns, (k * rows + i + 1) * columns))));
 }
 
+const yes = (sent, shape) => sent && slices(bytes(sent), shape).map((matrix) =>
+  matrix.map((row) => row.map(Boolean)));
+
 // What travels, as matrices.
 export function opened(content) {
   return { ...content, stages: content.stages.map((stage) => ({ ...stage,
     theirs: slices(floats(stage.theirs), stage.shape),
     mine: stage.mine && slices(floats(stage.mine), stage.mine_shape),
-    wrong: stage.wrong && slices(bytes(stage.wrong), stage.shape) })) };
+    wrong: yes(stage.wrong, stage.shape), allowed: yes(stage.allowed, stage.shape) })) };
 }
 
 // The view's state: the stage, the slice of it, and the cell. A stage opens at its worst cell.
@@ -112,7 +115,7 @@ function draw(model, el) {
   const title = h("h3", {}), trouble = h("div", { class: "tl-trouble", role: "alert" });
   const verdict = h("p", { class: "tl-verdict", role: "status" });
   const line = h("ol", { class: "tl-lens-line" });
-  const heading = h("h4", {}), hint = h("p", {});
+  const heading = h("h4", {}), hint = h("p", { class: "tl-hint" });
   const pieces = ["yours", "reference", "yours − reference"].map((name) => {
     const cells = drawCells({ point() {}, key: (event) => {
       if (event.key !== "Enter") return false;
@@ -162,7 +165,8 @@ function draw(model, el) {
       const small = drawCells(), from = begin(data, stage.name).slice;
       const values = (stage.mine ?? stage.theirs)[stage.status === "shape" ? 0 : from];
       small.update({ values, rows: null, columns: null, size: Math.max(3, Math.min(10, Math.floor(70 / values[0].length))),
-        limit: stage.shares ? null : reachOf(stage.theirs[from] ?? stage.theirs[0]) });
+        limit: stage.shares ? null : reachOf(stage.theirs[from] ?? stage.theirs[0]),
+        mask: stage.status === "shape" ? null : stage.allowed?.[from] });
       const button = h("button", { type: "button", class: `tl-tile tl-is-${first ? "first" : stage.status}`,
         onclick: () => act({ type: "stage", name: stage.name }) }, h("b", {}, stage.name),
       h("span", { class: "tl-sign-of" }, sign), stage.mine ? small.element : h("span", { class: "tl-empty" }));
@@ -180,9 +184,11 @@ function draw(model, el) {
     });
     const put = (place, text) => { if (place.textContent !== text) place.textContent = text; };
     put(heading, stage.name);
-    put(hint, stage.hint || "Equal to the reference.");
+    put(hint, [stage.name === data.first ? "" : stage.hint, stage.status === "equal" ? "Equal to the reference."
+      : stage.status === "differs" ? "A number with a marked corner differs." : ""].filter(Boolean).join(" "));
+    hint.hidden = !hint.textContent;
     const mine = stage.mine?.[stage.status === "shape" ? Math.min(slice, stage.mine.length - 1) : slice] ?? null;
-    const theirs = stage.theirs[slice], compared = mine && stage.wrong;
+    const theirs = stage.theirs[slice], compared = mine && stage.status === "differs";
     const gap = compared && mine.map((row, i) => row.map((x, j) =>
       (stage.wrong[slice][i][j] ? less(x, theirs[i][j]) : 0)));
     const matrices = [mine, theirs, gap], shown = matrices.filter(Boolean).length;
@@ -202,7 +208,7 @@ function draw(model, el) {
       cells.update({ values, rows: fits ? rows : numbers(values.length),
         columns: (fits ? stage.columns : numbers(values[0].length)).map((text) => (cell < 18 ? "" : brief(visible(text), few))),
         size: cell, gutter, limit: k === 2 ? reachOf(gap) : stage.shares ? null : reachOf(theirs),
-        places: 3, lit: at, cursor: at, wrong: k === 0 && compared ? stage.wrong[slice] : null,
+        places: 3, lit: at, mask: fits && k < 2 ? stage.allowed?.[slice] : null, cursor: at, wrong: k === 0 && compared ? stage.wrong[slice] : null,
         label: `${name}, ${stage.name}, ${size}: arrow keys choose a number, Enter goes to the largest difference` });
     });
     const named = (tokens) => (tokens.every((text, i) => text === String(i)) ? tokens : names(tokens));
