@@ -81,8 +81,8 @@ function arrived(state, values) {
   return "step" in values ? stepped(moved, values.step) : moved;
 }
 
-// Pixels of a cell: of the strip's matrices, as large as fits in two lines or else without numbers,
-// and of the step's, and whether there is room to lay out row times column.
+// Pixels of a cell: of each line of the strip, as large as fits in one line or in two, or else
+// without numbers; and of the step's, and whether there is room to lay out row times column.
 export function layout(width, state, m, letters) {
   const across = (name) => m[name][0].length, lines = strip(state.states);
   // A tile has a frame and a gap, and its name needs some room; its cells are a pixel apart.
@@ -90,15 +90,16 @@ export function layout(width, state, m, letters) {
     const total = line.reduce((sum, [name]) => sum + across(name), 0);
     return Math.floor((room - line.length * 19 - total) / total);
   };
-  const each = (room) => Math.min(...lines.map((line) => fits(line, room)));
-  const one = fits(lines.flat(), width), two = each(width);
-  const small = one >= LEGIBLE ? one : two >= LEGIBLE ? two : each(2 * width - 120);
+  const one = fits(lines.flat(), width);
+  const rooms = lines.map((line) => [width, 2 * width - 120].map((room) => fits(line, room))
+    .find((size) => size >= LEGIBLE) ?? 0);
+  const small = one >= LEGIBLE ? lines.map(() => one) : rooms;
   const { shows, product, turns } = STEPS[state.step], gutter = Math.min(84, 7.4 * letters + 10);
   const wide = shows.map((name) => (name === turns ? m[name].length : across(name)));
   const paired = product ? (width - 2 * gutter - 40) / (wide[0] + wide[1]) : 0;
   const alone = (width - gutter - 16) / Math.max(...wide);
   const cell = (room) => Math.max(TIGHT, Math.min(ROOMY, Math.floor(room - 1))); // a pixel between
-  return { small: small >= LEGIBLE ? Math.min(36, small) : BARE, lines: one >= LEGIBLE ? 1 : 2, gutter,
+  return { small: small.map((size) => (small.every(Boolean) ? Math.min(36, size) : BARE)), lines: one >= LEGIBLE ? 1 : 2, gutter,
     corner: paired > TIGHT,
     cell: cell(paired > TIGHT ? paired : alone) };
 }
@@ -157,14 +158,14 @@ function draw(model, el) {
   });
 
   // The strip: every matrix small, and a button to its step.
-  const lines = strip(state.states).map((line) => line.map(([name, step, how]) => {
+  const lines = strip(state.states).map((line, at) => line.map(([name, step, how]) => {
     const cells = drawCells();
     const button = h("button", { type: "button", class: "tl-tile", onclick() {
       act({ type: "step", to: step });
       if (name !== state.chosen) act({ type: "choose", matrix: name, ...cursor(state, name) });
     } }, h("span", { class: `tl-${MATRICES[name].role}-ink` }, MATRICES[name].sign),
     h("span", { class: "tl-quiet" }, how), cells.element);
-    return { name, cells, button };
+    return { name, cells, button, at };
   }));
   const tiles = lines.flat();
   const way = h("div", { class: "tl-strip", role: "group", "aria-label": "steps" },
@@ -279,11 +280,11 @@ function draw(model, el) {
       : /^(scores|scaled|masked)$/.test(name) ? common : reachOf(m[name]));
     const put = (place, text) => { if (place.textContent !== text) place.textContent = text; };
 
-    for (const { name, cells, button: tile } of tiles) {
+    for (const { name, cells, button: tile, at } of tiles) {
       const current = shows.includes(name) && (name === shows.at(-1) || step === "given");
       if (current) tile.setAttribute("aria-current", "step");
       else tile.removeAttribute("aria-current");
-      cells.update({ values: m[name], rows: null, columns: null, size: room.small, limit: limit(name),
+      cells.update({ values: m[name], rows: null, columns: null, size: room.small[at], limit: limit(name),
         lit: belongs(name, live), mask: name === "weights" ? m.mask : null });
     }
     way.classList.toggle("tl-strip-one", room.lines === 1);
