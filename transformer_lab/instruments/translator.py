@@ -184,8 +184,13 @@ class Translator(Instrument):
         path = self._tree.path(self._tree.best(self.width))
         rows = [row for node in path if (row := self._tree.rows[node]) is not None]
         written, expected = self._written(), list(self._reading.expected or ())
-        known = next((i for i, (a, b) in enumerate(zip(written, expected, strict=False)) if a != b),
-                     len(expected)) + 1  # the step that goes wrong was still asked for the right one
+        known = (
+            next(
+                (i for i, (a, b) in enumerate(zip(written, expected, strict=False)) if a != b),
+                len(expected),
+            )
+            + 1
+        )  # the step that goes wrong was still asked for the right one
         truth = [*self._reading.aligned[:known], *[-1] * len(rows)][: len(rows)]
         return looks(self._tree.weights[rows], self.attention).numpy(), truth
 

@@ -15,7 +15,7 @@ def picture(
 ) -> bytes:
     """A PNG, 7 inches wide. `rows` (T, S) are weights; truth[t] is a column, or -1."""
     sheet = still.Sheet(WIDTH, TOP + ROW * len(written) + 30)
-    sheet.write(16, 22, cut(title, 104), fontsize=8.5)
+    sheet.write(16, 22, cut(title, 92), fontsize=8.5)
     grid(sheet, source, written, rows, truth, LEFT, WIDTH - 16)
     note = "row: the piece it is about to write · column: the word it looks at"
     known = " · frame: the word that the piece translates" if any(t >= 0 for t in truth) else ""
@@ -50,7 +50,9 @@ def grid(
         for s, weight in enumerate(rows[t]):
             if weight >= 0.005 and wide >= 30:
                 ink = INK[bool(colours[t, s].astype(int) @ [3, 6, 1] < 1250)]
-                sheet.write(left + wide * (s + 0.5), y + 16, f"{weight:.2f}", ha="center", color=ink)
+                sheet.write(
+                    left + wide * (s + 0.5), y + 16, f"{weight:.2f}", ha="center", color=ink
+                )
         if truth[t] >= 0:
             x = left + wide * truth[t]
             sheet.frame(x + 0.5, y + 0.5, wide - 2, ROW - 2, "#1f1f1f")

@@ -74,7 +74,9 @@ def unroll(
             B = len(open_)
             with record_attention(model) as weights:
                 logits = model.decode(
-                    texts, states.expand(B, -1, -1), mask if mask is None else mask.expand(B, -1, -1)
+                    texts,
+                    states.expand(B, -1, -1),
+                    mask if mask is None else mask.expand(B, -1, -1),
                 )
             step = logits[:, -1].log_softmax(-1).cpu()
             crossing = [table[:, :, -1] for name, table in weights.items() if "cross" in name]

@@ -266,8 +266,11 @@ function draw(model, place) {
     grid.update({ rows: view.rows, source: data.source, cell: state.cell });
     put(gridTitle, "Where it looks");
     put(count, `piece ${state.step} of ${view.last}`);
-    start.disabled = back.disabled = state.step === 0;
-    forward.disabled = end.disabled = state.step === view.last;
+    // Not `disabled`: that would take the focus away from under the keyboard.
+    for (const [one, off] of [[start, !state.step], [back, !state.step],
+      [forward, state.step === view.last], [end, state.step === view.last]]) {
+      one.setAttribute("aria-disabled", String(off));
+    }
     if (widths.list.value !== String(state.width)) widths.list.value = String(state.width);
     if (look.list.value !== state.attention) look.list.value = state.attention;
     said.say(sentence(data, state, view));
