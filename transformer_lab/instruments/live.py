@@ -89,7 +89,7 @@ class LiveTraining(Instrument):
     def _begin(self) -> None:
         """Everything but the weights as it is before the first step."""
         batches = self.task.batches(self._batch, self._seed)
-        self._training = train(self.model, batches, self.steps, **self._settings)
+        self._training: Iterator[Step] = train(self.model, batches, self.steps, **self._settings)
         self._task: asyncio.Task[None] | None = None
         self._losses: list[float] = []
         self._looks: list[Snapshot] = []
@@ -142,7 +142,6 @@ class LiveTraining(Instrument):
 
     def restart(self) -> None:
         """Put the first weights back; start() or run() then gives the same course again."""
-        self._training.close()
         self._put(self._first)
         self._keep()
         self._random = torch.Generator().manual_seed(self._seed).get_state()
@@ -164,14 +163,16 @@ class LiveTraining(Instrument):
         return self
 
     def close(self) -> None:
-        self.stop()
+        if self.status in BUSY:
+            self.stop()
         super().close()
 
     # How it works.
 
     async def _live(self) -> None:
+        mine = asyncio.current_task()
         try:
-            while self.status == "running":
+            while self.status == "running" and self._task is mine:  # restart() ends this one
                 self._advance(seconds=CHUNK)
                 await asyncio.sleep(BREATH)
         except (asyncio.CancelledError, GeneratorExit):
@@ -209,7 +210,7 @@ class LiveTraining(Instrument):
     def _look(self) -> None:
         """Translates the held-out numbers and the example; keeps and sends what came out."""
         taken = snapshot(self.model, self.task, self._reading, self._share(), self.step)
-        self._looks = thinned([*self._looks, taken])
+        self._looks = thinned([*self._looks, taken], self._every)
         self.right = taken.right
         self._publish()
 
@@ -230,7 +231,7 @@ class LiveTraining(Instrument):
         return sum(w == german(n) for w, n in zip(words, self._tested, strict=True)) / len(words)
 
     def _end(self, status: str, message: str) -> None:
-        self._training.close()
+        self._training = iter(())
         with self.hold_sync():
             self.status, self.message, self.seconds = status, message, 0.0
             if self._losses and self._looks[-1].step != self.step:
@@ -240,7 +241,7 @@ class LiveTraining(Instrument):
         """The weights of the last good step, and a sentence."""
         self._put(self._good)
         what = "Interrupted" if isinstance(error, KeyboardInterrupt) else f"It failed: {error}"
-        self._training.close()
+        self._training = iter(())
         with self.hold_sync():
             self.status, self.seconds = "failed", 0.0
             self.message = f"{what}. The model is as after step {self.step}."
@@ -323,8 +324,10 @@ def _check(model: Any, task: Any, **sizes: Any) -> None:
 
 def _known(example: int, task: NumberWords) -> int:
     try:
+        if type(example) is not int or example < 0:
+            raise ValueError("no number")
         task.pairs([example])
-    except (ValueError, TypeError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(f"example = {example!r}; expected a number of the task") from error
     return example
 

@@ -1,6 +1,5 @@
 """A look at a translator while it learns: what it writes, and where it looks."""
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +28,7 @@ class Snapshot(NamedTuple):
 def snapshot(
     model: EncoderDecoder, task: NumberWords, reading: Reading, right: float, step: int
 ) -> Snapshot:
-    """The cross-attention while the right answer is given, piece by piece, and a free translation."""
+    """Cross-attention while the right answer is given piece by piece, and a free translation."""
     source = task.english.batch([reading.source])
     target = task.german.batch([reading.expected or ()], ends=True)
     was_training = model.training
@@ -50,10 +49,11 @@ def snapshot(
     )
 
 
-def thinned(looks: list[Snapshot]) -> list[Snapshot]:
-    """At most as many as fit: beyond that the smallest distance doubles; first and last stay."""
+def thinned(looks: list[Snapshot], every: int) -> list[Snapshot]:
+    """At most as many as fit: beyond that every second one goes; first and last stay."""
     most = max(3, min(MOST, BUDGET // (2 * looks[0].weights.size)))
-    if len(looks) <= most:
-        return looks
-    unit = 2 * min(after.step - before.step for before, after in pairwise(looks))
-    return [look for look in looks[:-1] if look.step % unit == 0] + looks[-1:]
+    kept = looks
+    while len(kept) > most:
+        every *= 2
+        kept = [look for look in looks[:-1] if look.step % every == 0] + looks[-1:]
+    return kept

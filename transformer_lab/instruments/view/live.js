@@ -199,7 +199,8 @@ function draw(model, place) {
     const get = (name) => model.get(name), status = get("status"), step = get("step");
     const label = { running: "Pause", ready: "Start", paused: "Go on" };
     put(go, label[status] ?? "Back to the first weights");
-    halt.disabled = offline || !["running", "paused"].includes(status);
+    // Not `disabled`: that would take the focus away from under the keyboard.
+    halt.setAttribute("aria-disabled", String(offline || !["running", "paused"].includes(status)));
     bar.value = step;
     put(line, progress(data, { step, loss: get("loss"), seconds: get("seconds"), status }));
     put(note, offline ? "Training needs the notebook. Here is the course that it took there; look back over it."
