@@ -142,7 +142,7 @@ def test_a_head_is_named_by_layer_and_number():
 
 @pytest.mark.parametrize("name", ["2", "0.4", "", "1.", "-1", "0.0.0", "x", "²"])
 def test_a_head_that_is_not_there_is_refused(name):
-    with pytest.raises(ValueError, match="attention = .*expected 'mean', a layer '0' to '1'"):
+    with pytest.raises(ValueError, match=r"attention = .*expected 'mean', a layer '0' to '1'"):
         picks(name, 2, 4)
 
 
@@ -282,10 +282,12 @@ const { read, layout, begin } = await import("./transformer_lab/instruments/view
 const { readFileSync } = await import("node:fs");
 const cases = JSON.parse(readFileSync(process.argv[1], "utf8"));
 const revive = (v) => v === null || typeof v !== "object" ? v : Array.isArray(v) ? v.map(revive)
-  : typeof v.$bytes === "string" ? new DataView(Uint8Array.from(atob(v.$bytes), (c) => c.charCodeAt(0)).buffer)
+  : typeof v.$bytes === "string"
+    ? new DataView(Uint8Array.from(atob(v.$bytes), (c) => c.charCodeAt(0)).buffer)
   : Object.fromEntries(Object.entries(v).map(([k, x]) => [k, revive(x)]));
 console.log(JSON.stringify(cases.map(({ sentence, state }) => {
-  const view = layout(read(revive(sentence)), begin((name) => state[name]), { layers: 2, heads: 4 });
+  const sizes = { layers: 2, heads: 4 };
+  const view = layout(read(revive(sentence)), begin((name) => state[name]), sizes);
   return { expects: view.expects, score: view.score, written: view.written, right: view.right,
     now: view.now ? [...view.now.weights] : null, there: view.there, places: view.places,
     ended: view.ended, rest: view.rest };

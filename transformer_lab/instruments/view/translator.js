@@ -311,7 +311,7 @@ function ownText(model, content, offline) {
       return model.set("sentence", embedded[known]);
     }
     if (offline) {
-      note.textContent = `This page carries no model. It knows ${Object.keys(embedded).join(", ")}.`;
+      note.textContent = `This page carries no model. It knows ${content.examples.join(", ")}.`;
       return;
     }
     if (wanted === model.get("text") && !model.get("message")) return;
