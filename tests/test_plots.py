@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -37,6 +38,10 @@ KINDS = {
     "bars": lambda: plots.bars(["a", "b"], [1, 2], "b is longer"),
     "scatter_fit": lambda: plots.scatter_fit(X, X, {"a": (X, X)}, "It fits"),
     "loss_curve": lambda: plots.loss_curve(X, [3, 2, 1], {"bigram": 2.5}, "It learns"),
+    "decay_curves": lambda: plots.decay_curves(X, {"tanh": [1, 1e-9, 0]}, 1e-38, "It is gone"),
+    "loss_curves": lambda: plots.loss_curves(X, {"a": [3, 2, 1]}, {"bigram": 2}, "It learns"),
+    "stacked_bars": lambda: plots.stacked_bars(["a"], {"one": [1], "two": [2]}, "Two is more"),
+    "knock_outs": lambda: plots.knock_outs(["no norm"], [[2, 3]], 1, "It is needed"),
 }
 
 
@@ -195,6 +200,72 @@ def test_a_loss_curve_is_bold_and_its_baselines_thin_grey_and_named():
     assert set(texts(picture)) == {"this model", "bigram"}
 
 
+def test_decay_is_drawn_down_to_a_floor_that_has_a_name():
+    picture = plots.decay_curves(X, {"tanh": [1, 1e-9, 0], "LSTM": [1, 0.1, 0.01]}, 1e-38)
+    ax = picture.figure.axes[0]
+    tanh, lstm, floor = ax.lines
+    assert ax.get_yscale() == "log"
+    assert list(tanh.get_ydata()) == pytest.approx([1, 1e-9, 1e-38])
+    assert list(lstm.get_ydata()) == pytest.approx([1, 0.1, 0.01])
+    assert set(floor.get_ydata()) == {1e-38}
+    assert set(texts(picture)) == {"tanh", "LSTM", "too small for float32"}
+    assert repr(picture).endswith("Floor: 1e-38, too small for float32.")
+
+
+def test_several_runs_are_their_geometric_mean_and_the_range_between_them():
+    picture = plots.decay_curves(X, {"a": [[1, 1e-2, 1e-4], [1, 1e-4, 1e-8]]}, 1e-20)
+    ax = picture.figure.axes[0]
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([1, 1e-3, 1e-6])
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((1e-8, 1))
+
+
+def test_losses_of_several_models_have_their_mean_range_and_baselines():
+    runs = {"ours": torch.tensor([[4.0, 2.0, 1.0], [2.0, 2.0, 3.0]]), "theirs": [4, 3, 3]}
+    picture = plots.loss_curves(X, runs, {"bigram": 2.5})
+    ours, theirs, baseline = picture.figure.axes[0].lines
+    assert list(ours.get_ydata()) == [3, 2, 2]
+    assert list(theirs.get_ydata()) == [4, 3, 3]
+    assert set(baseline.get_ydata()) == {2.5}
+    assert len(picture.figure.axes[0].collections) == 1  # one run has no range
+    assert set(texts(picture)) == {"ours", "theirs", "bigram"}
+    assert "Baselines: bigram 2.5." in repr(picture)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_stacked_bars_lay_their_parts_end_to_end(share):
+    parts = {"embedding": [1, 4], "layers": [3, 0], "norms": [4, 4]}
+    picture = plots.stacked_bars(["a", "b"], parts, share=share)
+    ax, whole = picture.figure.axes[0], 8 if share else 1
+    drawn = [(bar.get_x() * whole, bar.get_width() * whole) for bar in ax.patches]
+    assert drawn == [(0, 1), (0, 4), (1, 3), (4, 0), (4, 4), (4, 4)]
+    assert list(texts(picture)) == ["8", "embedding", "layers", "norms"]  # two totals of 8
+    assert "a 8 (embedding 1, layers 3, norms 4); b 8" in repr(picture)
+
+
+def test_names_of_thin_parts_keep_their_order_and_do_not_meet():
+    parts = {"a long first name": [1], "second": [0.01], "third": [0.01], "rest": [3]}
+    picture = plots.stacked_bars(["x"], parts)
+    ax = picture.figure.axes[0]
+    picture.png()
+    boxes = [texts(picture)[name].get_window_extent() for name in parts]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert boxes[0].x0 >= ax.get_window_extent().x0 - 1
+
+
+def test_a_knock_out_shows_mean_range_every_run_and_the_whole_model():
+    picture = plots.knock_outs(["no norm", "no residual"], [[1, 3], [4, 4]], 0.5)
+    ax = picture.figure.axes[0]
+    assert [bar.get_width() for bar in ax.patches] == [2, 4]
+    ends = [list(map(tuple, path)) for path in ax.collections[0].get_segments()]
+    assert ends == [[(1, 0), (3, 0)], [(4, 1), (4, 1)]]
+    dots = [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [[1, 3], [4, 4]]
+    assert [0.5, 0.5] in [list(line.get_xdata()) for line in ax.lines]
+    assert "nothing removed 0.5" in texts(picture)
+    assert repr(picture).endswith("nothing removed: 0.5.")
+
+
 @pytest.mark.parametrize("draw", KINDS.values(), ids=KINDS)
 def test_a_picture_has_a_title_words_and_an_image_with_alt_text(draw):
     picture = draw()
@@ -278,6 +349,14 @@ def test_tensors_that_need_a_gradient_and_half_precision_are_drawn():
         (lambda: plots.scatter_fit(X, [1], {}), "y has 1 entries"),
         (lambda: plots.scatter_fit(X, X, {"a": (X, [1])}), r"curves\['a'\] y has 1"),
         (lambda: plots.loss_curve(X, ["a", "b", "c"]), "losses holds what is not a number"),
+        (lambda: plots.decay_curves(X, {"a": [1, 1]}, 1), r"runs\['a'\] has 2 entries a run"),
+        (lambda: plots.decay_curves(X, {"a": [1, 1, -1]}, 1), r"runs\['a'\] holds -1"),
+        (lambda: plots.decay_curves(X, {"a": X}, 0), "floor = 0; expected a number above 0"),
+        (lambda: plots.loss_curves(X, {"a": [[1], [2]]}), r"runs\['a'\] has 1 entries a run"),
+        (lambda: plots.stacked_bars(["a"], {"b": [-1]}), r"parts\['b'\] must hold 1 numbers"),
+        (lambda: plots.stacked_bars(["a"], {"b": [0]}), "every bar needs a part above 0"),
+        (lambda: plots.knock_outs(["a"], [1], 1), "runs has shape"),
+        (lambda: plots.knock_outs(["a"], [[1], [2]], 1), "runs has 2 rows; expected 1"),
     ],
 )
 def test_input_that_makes_no_figure_is_refused_by_name(draw, complaint):

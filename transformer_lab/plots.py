@@ -306,6 +306,180 @@ def loss_curve(
     return Picture(ax.figure, title, alt or story)
 
 
+def decay_curves(
+    lags: Any,
+    runs: Mapping[str, Any],
+    floor: float,
+    title: str | None = None,
+    *,
+    floor_name: str = "too small for float32",
+    xlabel: str = "lag",
+    ylabel: str = "gradient, relative to lag 0",
+    colors: Sequence[str] = CYCLE,
+    alt: str | None = None,
+) -> Picture:
+    """What is left over distance, on a log axis: `{name: (lags,) or (runs, lags)}`, 0 or more.
+
+    Several runs give their geometric mean and, shaded, the smallest to the largest. What lies below
+    `floor` is drawn on it, and the floor is a dashed line with its name.
+    """
+    across = _numbers("lags", lags, 1)
+    if not floor > 0:
+        raise ValueError(f"floor = {floor!r}; expected a number above 0")
+    with _axes(title) as ax:
+        ax.set(yscale="log")
+        ends, curves = [], []
+        for i, (name, given) in enumerate(runs.items()):
+            several = _runs(f"runs[{name!r}]", given, across)
+            if several.min() < 0:
+                raise ValueError(f"runs[{name!r}] holds {several.min():g}; expected 0 or more")
+            several = several.clip(min=floor)
+            curve = np.exp(np.log(several).mean(0))
+            color = colors[i % len(colors)]
+            ax.plot(across, curve, color=color)
+            _shade(ax, across, several, color)
+            ends.append((curve[-1], name, color))
+            curves.append(curve)
+        ax.axhline(floor, color=QUIET, linewidth=0.9, linestyle="--", zorder=1)
+        ends.append((floor, floor_name, QUIET))
+        _finish(ax, xlabel, ylabel, ends)
+    story = _story(across, curves, list(runs), xlabel, ylabel)
+    return Picture(ax.figure, title, alt or f"{story} Floor: {_short(floor)}, {floor_name}.")
+
+
+def loss_curves(
+    steps: Any,
+    runs: Mapping[str, Any],
+    baselines: Mapping[str, float] | None = None,
+    title: str | None = None,
+    *,
+    xlabel: str = "step",
+    ylabel: str = "loss (nats)",
+    colors: Sequence[str] = CYCLE,
+    alt: str | None = None,
+) -> Picture:
+    """Several models' losses, `{name: (steps,) or (runs, steps)}`, each named at its right end.
+
+    Several runs give their mean and, shaded, the smallest to the largest. `baselines`,
+    `{name: loss}`, are thin grey lines with their names.
+    """
+    across = _numbers("steps", steps, 1)
+    with _axes(title) as ax:
+        ends, curves = [], []
+        for i, (name, given) in enumerate(runs.items()):
+            several, color = _runs(f"runs[{name!r}]", given, across), colors[i % len(colors)]
+            curves.append(several.mean(0))
+            ax.plot(across, curves[-1], color=color)
+            _shade(ax, across, several, color)
+            ends.append((curves[-1][-1], name, color))
+        for label, level in (baselines or {}).items():
+            ax.axhline(level, color=QUIET, linewidth=0.9, zorder=1)
+            ends.append((level, label, QUIET))
+        _finish(ax, xlabel, ylabel, ends)
+    story = _story(across, curves, list(runs), xlabel, ylabel)
+    if baselines:
+        listed = "; ".join(f"{label} {_short(level)}" for label, level in baselines.items())
+        story += f" Baselines: {listed}."
+    return Picture(ax.figure, title, alt or story)
+
+
+def stacked_bars(
+    names: Sequence[str],
+    parts: Mapping[str, Any],
+    title: str | None = None,
+    xlabel: str = "",
+    *,
+    share: bool = False,
+    colors: Sequence[str] = CYCLE,
+    alt: str | None = None,
+) -> Picture:
+    """Horizontal bars made of parts, `{part: (names,)}`, 0 or more; each total stands at its end.
+
+    `share` draws every bar to the same length, as shares of its total. A part's name stands above
+    the first bar in which it is not zero.
+    """
+    stacks = {part: _numbers(f"parts[{part!r}]", given, 1) for part, given in parts.items()}
+    for part, sizes in stacks.items():
+        if len(sizes) != len(names) or sizes.min() < 0:
+            raise ValueError(f"parts[{part!r}] must hold {len(names)} numbers, each 0 or more")
+    names = _labels("names", names, len(names))
+    totals = np.sum(list(stacks.values()), axis=0)
+    if not stacks or totals.min() <= 0:
+        raise ValueError("every bar needs a part above 0")
+    scale = totals if share else np.ones(len(names))
+    with _axes(title, 1.4 + 0.42 * len(names)) as ax:
+        left = np.zeros(len(names))
+        labels = []
+        for i, (part, sizes) in enumerate(stacks.items()):
+            color, width = colors[i % len(colors)], sizes / scale
+            ax.barh(range(len(names)), width, 0.62, left, color=color, edgecolor="white")
+            if width[0]:
+                labels.append((left[0] + width[0] / 2, part, color))
+            left = left + width
+        for place, total in enumerate(totals):
+            spot = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(_short(total, 3), (left[place], place), **spot)
+        ax.set_yticks(range(len(names)), [drawable(name) for name in names], fontsize=10)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+        ax.set(xlim=(0, left.max() * 1.18), ylim=(len(names) - 0.5, -1.15))
+        ax.set_xlabel(drawable(xlabel))
+        _above(ax, labels)
+    listed = "; ".join(
+        f"{name} {_short(total, 3)} ("
+        + ", ".join(f"{part} {_short(sizes[i], 3)}" for part, sizes in stacks.items())
+        + ")"
+        for i, (name, total) in enumerate(zip(names, totals, strict=True))
+    )
+    return Picture(ax.figure, title, alt or f"Stacked bars{_of(xlabel)}: {listed}.")
+
+
+def knock_outs(
+    names: Sequence[str],
+    runs: Any,
+    whole: float,
+    title: str | None = None,
+    xlabel: str = "",
+    *,
+    whole_name: str = "nothing removed",
+    color: str = QUERY,
+    alt: str | None = None,
+) -> Picture:
+    """What each removal does: `runs` (names, runs) as bars of the mean, each run as a dot.
+
+    The interval is the smallest to the largest run; `whole`, the number without any removal, is a
+    thin grey line with its name.
+    """
+    several = _numbers("runs", runs, 2)
+    if len(several) != len(names):
+        raise ValueError(f"runs has {len(several)} rows; expected {len(names)}")
+    drawn = bars(
+        names,
+        several.mean(1),
+        title,
+        xlabel,
+        low=several.min(1),
+        high=several.max(1),
+        colors=(color,),
+    )
+    ax = drawn.figure.axes[0]
+    for place, row in enumerate(several):
+        ax.plot(row, [place] * len(row), "o", color="#222222", markersize=2.5, zorder=3)
+    level = float(_numbers("whole", [whole], 1)[0])
+    ax.axvline(level, color=QUIET, linewidth=0.9)
+    ax.annotate(
+        f"{drawable(whole_name)} {_short(level, 3)}",
+        (level, 1),
+        (0, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="center",
+        color=_ink(QUIET),
+    )
+    story = f"{drawn.alt} {whole_name}: {_short(level, 3)}."
+    return Picture(drawn.figure, title, alt or story)
+
+
 @contextmanager
 def _axes(title: str | None, height: float = 3.6) -> Iterator[Any]:
     """Axes of a figure that pyplot does not know, so that a notebook cannot show it twice."""
@@ -336,6 +510,40 @@ def _finish(ax: Axes, xlabel: str, ylabel: str, ends: Sequence[tuple[float, str,
     for height, (_, name, color) in zip(heights, ends, strict=True):
         ink = _ink(color)
         ax.text(1.015, height, drawable(name), color=ink, va="center", transform=ax.transAxes)
+
+
+def _runs(name: str, given: Any, across: Numbers) -> Numbers:
+    """One run or several as (runs, len(across))."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().double()
+    several = _numbers(name, given, 1 if np.ndim(given) == 1 else 2)
+    several = several[None] if several.ndim == 1 else several
+    if several.shape[1] != len(across):
+        raise ValueError(f"{name} has {several.shape[1]} entries a run; expected {len(across)}")
+    return several
+
+
+def _shade(ax: Axes, across: Numbers, several: Numbers, color: str) -> None:
+    """From the smallest to the largest run."""
+    if len(several) > 1:
+        low, high = several.min(0), several.max(0)
+        ax.fill_between(across, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+def _above(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Names above the first bar, in the order of its parts, moved apart where they would meet."""
+    wide = ax.get_xlim()[1]
+    places = [x for x, _, _ in labels]
+    reach = [0.0155 * wide * (len(name) + 1) / 2 for _, name, _ in labels]  # half a name's width
+    for _ in range(200):
+        for i, j in pairwise(range(len(places))):
+            overlap = max(0.0, places[i] + reach[i] + reach[j] - places[j])
+            places[i] -= overlap / 2
+            places[j] += overlap / 2
+        places = [max(place, half) for place, half in zip(places, reach, strict=True)]
+    for place, (x, name, color) in zip(places, labels, strict=True):
+        ax.plot([x, place], [-0.33, -0.58], color=_ink(color), linewidth=0.8)
+        ax.text(place, -0.64, drawable(name), color=_ink(color), ha="center", va="bottom")
 
 
 def _numbers(name: str, given: Any, ndim: int, positive: bool = False) -> Numbers:
