@@ -1,0 +1,103 @@
+"""The head desk without a browser: all heads small, what changes by token, what comes next."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from transformer_lab.instruments import attention_still, still, words
+from transformer_lab.instruments.desk_run import Answer, Pieces, Place
+from transformer_lab.instruments.heads import Heads
+from transformer_lab.look import cut, visible
+
+WIDTH, X, Y, ROW = 700, 400, 74, 18  # pixels; X, Y: top left of the right half
+MOST = 12  # tokens with a bar
+LESS, MORE, BAR = ([0, 114, 178], [204, 102, 0], [155, 155, 155])
+
+
+def signed(x: float) -> str:
+    """Two places with a true sign, the same text whatever the last bits of a float are."""
+    text = f"{abs(round(x, 9)):.2f}"
+    return ("−" if x < 0 and float(text) else "+") + text
+
+
+def picture(
+    ours: Heads,
+    pieces: Pieces,
+    answers: tuple[Answer, Answer],
+    silenced: Sequence[Place],
+    query: int,
+    title: str = "",
+) -> bytes:
+    """A PNG, 7 inches wide: thumbnails, silenced ones crossed out, and the change by token."""
+    before, after = answers
+    L, H = ours.weights.shape[:2]
+    side = int(np.clip(324 / H - attention_still.GAP, 4, 90))
+    tokens = min(len(ours.rows), MOST)
+    top = before.ids.shape[1]
+    height = max(
+        attention_still.TOP + L * (side + attention_still.GAP) + 30,
+        Y + tokens * ROW + (50 + top * ROW if top else 10) + 10,
+    )
+    sheet = still.Sheet(WIDTH, height)
+    size = f"{words.few(L, 'layer')} × {words.few(H, 'head')}"
+    count = f"{words.few(len(silenced), 'head')} silenced" if silenced else "no head silenced"
+    sheet.write(attention_still.LEFT, 26, cut(title or f"{size}, {count}", 50), fontsize=10)
+    attention_still.thumbnails(sheet, ours, [], side)
+    for layer, head in silenced:
+        _cross(sheet, head, ours.layers.index(layer), side)
+    if top:
+        head = f"loss {before.value:.2f}"
+        head += f" → {after.value:.2f} nats" if silenced else " nats per token"
+    else:
+        head = f"states move by {after.value:.2f} of their length"
+    sheet.write(X - 80, 26, head, fontsize=10)
+    loss = after.tokens - before.tokens if top else after.tokens
+    _changes(sheet, ours, np.round(loss.astype(float), 2) + 0.0, tokens)
+    if top:
+        _next(sheet, ours, pieces, answers, query, Y + tokens * ROW + 30)
+    return sheet.png()
+
+
+def _cross(sheet: still.Sheet, column: int, row: int, side: int) -> None:
+    """A white field with a diagonal cross where a head is silenced."""
+    step = side + attention_still.GAP
+    pixels = np.full((side, side, 3), 240, np.uint8)
+    for i in range(side):
+        pixels[i, max(0, i - 1) : i + 2] = pixels[i, max(0, side - 2 - i) : side + 1 - i] = 80
+    x, y = attention_still.LEFT + column * step, attention_still.TOP + row * step
+    sheet.image(x, y, pixels)
+
+
+def _changes(sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int) -> None:
+    """The tokens that change most, in the order of the text, as bars around a line."""
+    sheet.write(X - 80, 52, "change by token", color=still.QUIET)
+    most = np.sort(np.argsort(-abs(change), kind="stable")[:count])
+    limit, zero = max(0.01, float(abs(change).max())), 510
+    for i, token in enumerate(most):
+        y, x = Y + ROW * i, float(change[token])
+        long = round(110 * abs(x) / limit)
+        sheet.write(X, y, cut(visible(ours.rows[token]), 12), ha="right", va="center")
+        if long:
+            bar = np.full((10, long, 3), MORE if x > 0 else LESS, np.uint8)
+            sheet.image(zero if x > 0 else zero - long, y - 5, bar)
+        sheet.write(WIDTH - 10, y, signed(x), ha="right", va="center")
+
+
+def _next(
+    sheet: still.Sheet,
+    ours: Heads,
+    pieces: Pieces,
+    answers: tuple[Answer, Answer],
+    query: int,
+    y: int,
+) -> None:
+    """The likeliest tokens behind one token, before and after."""
+    sheet.write(X - 80, y - 16, f"next after {words.names(ours.rows)[query]}", fontsize=8.5)
+    for x, word, answer in zip((X - 80, X + 110), ("all heads", "now"), answers, strict=True):
+        sheet.write(x, y, word, color=still.QUIET)
+        for i, number in enumerate(answer.ids[query]):
+            share, row = round(float(answer.shares[query, i]), 2), y + ROW * (i + 1)
+            sheet.write(x, row, cut(visible(pieces[int(number)]), 11), va="center")
+            long = max(1, round(50 * share))
+            sheet.image(x + 84, row - 4, np.full((8, long, 3), BAR, np.uint8))
+            sheet.write(x + 90 + long, row, f"{share:.2f}", va="center")
