@@ -14,6 +14,7 @@ from transformer_lab.instruments.desk_run import Answer, Pieces, Place, Subject
 from transformer_lab.instruments.heads import heads
 
 Reader = Callable[[str], tuple[Any, Sequence[str]]]
+LARGEST = "mean of the largest weight of each row"
 Vocabulary = Sequence[str] | Callable[[int], str]
 
 
@@ -152,6 +153,15 @@ class HeadDesk(HeadGrid):
             "top": ids.shape[-1],
             "words": {} if lean else {str(i): self._pieces[i] for i in np.unique(ids).tolist()},
         }
+
+    def _content(self, layers: Sequence[int]) -> dict[str, Any]:
+        """As in the explorer; one score more, which says how strongly a head looks at all."""
+        content, ours = super()._content(layers), self._heads
+        live = np.maximum((ours.weights.sum(-1) > 0.5).sum(-1), 1)
+        largest = (ours.weights.max(-1).sum(-1) / live)[[ours.layers.index(i) for i in layers]]
+        content["scores"].append(["largest", "largest weight", LARGEST, False])
+        content["values"] += wire.pack_floats(largest)
+        return content
 
     def to_html(self, path: str | Path | None = None, **state: Any) -> str:
         """The offline page, which carries each head silenced alone; `layer=3`: of one layer."""

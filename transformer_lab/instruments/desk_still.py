@@ -9,7 +9,8 @@ from transformer_lab.instruments.desk_run import Answer, Pieces, Place
 from transformer_lab.instruments.heads import Heads
 from transformer_lab.look import cut, visible
 
-WIDTH, X, Y, ROW = 700, 400, 74, 18  # pixels; X, Y: top left of the right half
+WIDTH, X, Y, ROW = 700, 385, 92, 18  # pixels; X, Y: top left of the right half
+NAMES, ZERO = X + 90, {True: X + 170, False: X + 110}  # where names end, where bars begin
 MOST = 12  # tokens with a bar
 LESS, MORE, BAR = ([0, 114, 178], [204, 102, 0], [155, 155, 155])
 
@@ -41,18 +42,19 @@ def picture(
     sheet = still.Sheet(WIDTH, height)
     size = f"{words.few(L, 'layer')} × {words.few(H, 'head')}"
     count = f"{words.few(len(silenced), 'head')} silenced" if silenced else "no head silenced"
-    sheet.write(attention_still.LEFT, 26, cut(title or f"{size}, {count}", 50), fontsize=10)
+    sheet.write(attention_still.LEFT, 26, cut(title or f"{size}, {count}", 80), fontsize=10)
     attention_still.thumbnails(sheet, ours, [], side)
     for layer, head in silenced:
         _cross(sheet, head, ours.layers.index(layer), side)
-    if top:
-        head = f"loss {before.value:.2f}"
-        head += f" → {after.value:.2f} nats" if silenced else " nats per token"
+    if not top:
+        said = f"states move by {after.value:.2f} of their length"
+    elif silenced:
+        said = f"loss {before.value:.2f} → {after.value:.2f} nats per token"
     else:
-        head = f"states move by {after.value:.2f} of their length"
-    sheet.write(X - 80, 26, head, fontsize=10)
-    loss = after.tokens - before.tokens if top else after.tokens
-    _changes(sheet, ours, np.round(loss.astype(float), 2) + 0.0, tokens)
+        said = f"loss {before.value:.2f} nats per token"
+    sheet.write(X, attention_still.TOP - 6, said, fontsize=10)
+    change = after.tokens - before.tokens if top else after.tokens
+    _changes(sheet, ours, np.round(change.astype(float), 2) + 0.0, tokens, bool(top))
     if top:
         _next(sheet, ours, pieces, answers, query, Y + tokens * ROW + 30)
     return sheet.png()
@@ -68,19 +70,23 @@ def _cross(sheet: still.Sheet, column: int, row: int, side: int) -> None:
     sheet.image(x, y, pixels)
 
 
-def _changes(sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int) -> None:
-    """The tokens that change most, in the order of the text, as bars around a line."""
-    sheet.write(X - 80, 52, "change by token", color=still.QUIET)
+def _changes(
+    sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int, both: bool
+) -> None:
+    """The tokens that change most, in the order of the text, as bars; both: less or more."""
+    word = "change of each token" if count == len(ours.rows) else f"the {count} that change most"
+    sheet.write(X, Y - 18, word, color=still.QUIET)
     most = np.sort(np.argsort(-abs(change), kind="stable")[:count])
-    limit, zero = max(0.01, float(abs(change).max())), 510
+    limit, zero, room = max(0.01, float(abs(change).max())), ZERO[both], 70 if both else 130
     for i, token in enumerate(most):
         y, x = Y + ROW * i, float(change[token])
-        long = round(110 * abs(x) / limit)
-        sheet.write(X, y, cut(visible(ours.rows[token]), 12), ha="right", va="center")
+        long = round(room * abs(x) / limit)
+        sheet.write(NAMES, y, cut(visible(ours.rows[token]), 12), ha="right", va="center")
         if long:
             bar = np.full((10, long, 3), MORE if x > 0 else LESS, np.uint8)
             sheet.image(zero if x > 0 else zero - long, y - 5, bar)
-        sheet.write(WIDTH - 10, y, signed(x), ha="right", va="center")
+        number = signed(x) if both else f"{x:.2f}"
+        sheet.write(WIDTH - 10, y, number, ha="right", va="center")
 
 
 def _next(
@@ -92,12 +98,12 @@ def _next(
     y: int,
 ) -> None:
     """The likeliest tokens behind one token, before and after."""
-    sheet.write(X - 80, y - 16, f"next after {words.names(ours.rows)[query]}", fontsize=8.5)
-    for x, word, answer in zip((X - 80, X + 110), ("all heads", "now"), answers, strict=True):
+    sheet.write(X, y - 16, f"next after {words.names(ours.rows)[query]}", fontsize=8.5)
+    for x, word, answer in zip((X, X + 160), ("all heads", "now"), answers, strict=True):
         sheet.write(x, y, word, color=still.QUIET)
         for i, number in enumerate(answer.ids[query]):
             share, row = round(float(answer.shares[query, i]), 2), y + ROW * (i + 1)
-            sheet.write(x, row, cut(visible(pieces[int(number)]), 11), va="center")
-            long = max(1, round(50 * share))
-            sheet.image(x + 84, row - 4, np.full((8, long, 3), BAR, np.uint8))
-            sheet.write(x + 90 + long, row, f"{share:.2f}", va="center")
+            sheet.write(x, row, cut(visible(pieces[int(number)]), 10), va="center")
+            long = max(1, round(44 * share))
+            sheet.image(x + 72, row - 4, np.full((8, long, 3), BAR, np.uint8))
+            sheet.write(x + 78 + long, row, f"{share:.2f}", va="center")

@@ -18,12 +18,12 @@ export function readAnswers(sent, T) {
   const tokens = sent.tokens && floats(sent.tokens);
   const ids = sent.ids && floats(sent.ids), shares = sent.shares && floats(sent.shares);
   const some = (array, i, each) => array && array.subarray(i * each, (i + 1) * each);
-  return {
-    count, silenced: sent.silenced ?? [], values: sent.values ?? [],
-    at: (i) => ({ silenced: sent.silenced[i], value: sent.values[i], cosine: sent.cosines?.[i] ?? null,
-      counted: bytes(sent.counted), tokens: some(tokens, i, T), ids: some(ids, i, size),
-      shares: some(shares, i, size), top: sent.top, words: sent.words }),
-  };
+  const all = Array.from({ length: count }, (_, i) => ({
+    silenced: sent.silenced[i], value: sent.values[i], cosine: sent.cosines?.[i] ?? null,
+    counted: bytes(sent.counted), tokens: some(tokens, i, T), ids: some(ids, i, size),
+    shares: some(shares, i, size), top: sent.top, words: sent.words,
+  }));
+  return { count, silenced: sent.silenced ?? [], values: sent.values ?? [], at: (i) => all[i] };
 }
 
 // All that Python sent. Each head's own effect is one more score of the heads.
@@ -42,7 +42,7 @@ export function readDesk(get) {
 }
 
 export function beginDesk(get) {
-  return { ...begin(get), silenced: get("silenced"), beside: "entropy", alone: get("each_alone") };
+  return { ...begin(get), silenced: get("silenced"), beside: "largest", alone: get("each_alone") };
 }
 
 export function reduceDesk(state, event) {
@@ -82,23 +82,23 @@ export const headList = (places) => {
 // What stands large above, and the sentence below it.
 export function outcome(data, state) {
   const { silenced } = state, answer = answerFor(data, silenced), before = data.whole.value;
-  const [name, unit] = data.loss ? ["loss", "nats per token"] : ["states move by", "of their length"];
+  const name = data.loss ? "loss, nats per token" : "states move by";
   const numbers = data.loss ? [["all heads", before.toFixed(3)]] : [];
   const none = "Click a head to look at it. Click it again, or press Enter, to silence it.";
   if (!answer) {
     const words = data.offline
       ? `${silenced.length} heads silenced together need the notebook. This page answers for one head at a time.`
       : "Running the model … (a notebook that runs other cells answers when they are done)";
-    return { name, unit, numbers: [...numbers, ["now", "…"]], words };
+    return { name, numbers: [...numbers, [data.loss ? "now" : "of their length", "…"]], words };
   }
-  numbers.push(["now", answer.value.toFixed(3)]);
+  numbers.push([data.loss ? "now" : "of their length", answer.value.toFixed(3)]);
   if (data.loss) numbers.push(["change", withSign(answer.value - before)]);
   else numbers.push(["cosine of the sentence vectors", answer.cosine.toFixed(3)]);
-  if (!silenced.length) return { name, unit, numbers, words: `No head is silenced. ${none}` };
+  if (!silenced.length) return { name, numbers, words: `No head is silenced. ${none}` };
   const change = changes(data, answer);
-  if (!change) return { name, unit, numbers, words: `Silenced: ${headList(silenced)}.` };
+  if (!change) return { name, numbers, words: `Silenced: ${headList(silenced)}.` };
   const most = change.reduce((best, x, i) => (Math.abs(x) > Math.abs(change[best]) ? i : best), 0);
-  return { name, unit, numbers, words: `Silenced: ${headList(silenced)}. Changed most: `
+  return { name, numbers, words: `Silenced: ${headList(silenced)}. Changed most: `
     + `${data.rowNames[most]}, ${data.loss ? withSign(change[most]) : change[most].toFixed(3)}.` };
 }
 
@@ -127,6 +127,14 @@ export function nextTokens(data, answer, row) {
     const word = answer.words[answer.ids[from + i]];
     return { word, share: answer.shares[from + i], hit: word === truth };
   });
+}
+
+// How the text goes on after a token, and the share that the model gave to it.
+export function truthWords(data, answer, row) {
+  if (row + 1 >= data.rows.length || !data.whole.counted[row + 1]) return "This is where the text ends.";
+  const share = (of) => (of?.tokens ? Math.exp(-of.tokens[row + 1]).toFixed(3) : "…");
+  return `✓ The text goes on with ${data.rowNames[row + 1]}: ${share(data.whole)} with all heads, `
+    + `${share(answer)} now.`;
 }
 
 // Each head alone, largest change first, beside an attention score.

@@ -1,8 +1,8 @@
 // The head desk: silence any heads and see at once what the model would have said.
 
 import {
-  answerFor, beginDesk, changes, effects, headList, listed, nextTokens, outcome, readDesk, reduceDesk,
-  tokenTable, tokenWords, withSign,
+  answerFor, beginDesk, changes, effects, headList, listed, nextTokens, outcome, readAnswers, readDesk, reduceDesk,
+  tokenTable, tokenWords, truthWords, withSign,
 } from "./answers.js";
 import { ownSentence, sentence, shown } from "./attention.js";
 import { drawHeads } from "./heads.js";
@@ -34,7 +34,8 @@ function drawStrip(act) {
       if (next.rowNames.join() !== data?.rowNames.join()) {
         cells = next.rows.map((token, row) => h("button", { type: "button", class: "tl-word",
           onclick: () => act({ type: "choose", cell: { row, column: null } }),
-        }, h("span", { class: "tl-token" }, visible(token)), h("span", { class: "tl-down" })));
+        }, h("span", { class: "tl-token" }, visible(token)),
+        h("span", { class: "tl-down", "aria-hidden": "true" })));
         place.replaceChildren(...cells);
       }
       data = next;
@@ -61,11 +62,10 @@ function drawStrip(act) {
 
 // The likeliest next tokens, before and now.
 function drawNext() {
-  const heading = h("h4", {}), body = h("tbody");
+  const heading = h("h4", {}), body = h("tbody"), truth = h("p", { class: "tl-quiet" });
   const element = h("section", { class: "tl-next" }, heading, h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col", colspan: 2 }, "all heads"),
-      h("th", { scope: "col", colspan: 2 }, "now"))), body), h("p", { class: "tl-quiet" },
-    "✓ stands at the token that follows in the text."));
+      h("th", { scope: "col", colspan: 2 }, "now"))), body), truth);
   const pair = (one) => [h("td", { class: "tl-token" }, one ? visible(one.word) + (one.hit ? " ✓" : "") : "…"),
     h("td", {}, one ? gauge(one.share, 1, one.share.toFixed(3)) : "")];
   return {
@@ -74,7 +74,8 @@ function drawNext() {
       const row = listed(data, state), before = nextTokens(data, data.whole, row);
       element.hidden = !before;
       if (!before) return;
-      const now = nextTokens(data, answerFor(data, state.silenced), row);
+      const answer = answerFor(data, state.silenced), now = nextTokens(data, answer, row);
+      truth.textContent = truthWords(data, answer, row);
       heading.textContent = `What the model expects after ${data.rowNames[row]}`;
       body.replaceChildren(...before.map((one, i) => h("tr", {}, ...pair(one), ...pair(now?.[i]))));
     },
@@ -117,11 +118,11 @@ function drawAlone(act) {
         Math.max(...order.map((row) => Math.abs(row[key])));
       const what = data.loss ? "change of loss" : "states move by";
       words.textContent = agreement === null ? `All heads have the same ${beside.name}.`
-        : `Rank correlation of ${what} and ${beside.name}: ${withSign(agreement, 2)} over ${
-          order.length} heads. At +1 both columns put the heads in the same order; near 0 the score says `
-          + "little about which head matters here.";
+        : `Rank correlation of ${data.loss ? "the change of loss" : "the change"} with ${beside.name}: ${
+          withSign(agreement, 2)} over ${order.length} heads. +1 would mean: the ${beside.low ? "more focused"
+          : "higher the score of"} a head, the more it matters here. Near 0 the score does not tell.`;
       const [limit, top] = [most("change"), most("score")], name = ([layer, head]) => `layer ${layer} head ${head}`;
-      const caption = `Each head silenced alone. ${beside.name}: ${beside.meaning}${
+      const caption = `Each head silenced alone. Beside it ${beside.name}, the ${beside.meaning}${
         beside.low ? ", small means focused" : ""}`;
       const head = h("tr", {}, h("th", { scope: "col" }, "head"), h("th", { scope: "col" }, what),
         h("th", { scope: "col" }, beside.name));
@@ -144,7 +145,8 @@ function drawDesk(model, place) {
     const before = state;
     state = event.type === "alone" ? { ...state, alone: !state.alone } : reduceDesk(state, event);
     if (event.type === "silence" && state.difference) state = { ...state, difference: false };
-    view = shown(data, state);
+    if (event.type === "fresh" || ["layer", "head", "pinned", "difference"].some((name) =>
+      state[name] !== before[name])) view = shown(data, state);
     tell();
     const row = state.chosen?.row ?? null;
     if (row !== null && row !== (before.chosen?.row ?? null)) link.tell(row);
@@ -176,7 +178,8 @@ function drawDesk(model, place) {
   const layer = button(() => act({ type: "layer", layer: state.layer, count: data.count }));
   const restore = button(() => { act({ type: "restore" }); one.focus(); });
   restore.textContent = "All heads on";
-  const switches = h("div", { class: "tl-row tl-switches" }, one, layer, restore);
+  const switches = h("div", { class: "tl-row tl-switches" }, one, layer, restore, alone.button);
+  grid.element.insertBefore(switches, grid.element.lastChild);
   const tableButton = button(() => act({ type: "set", values: { table: !state.table } }));
   const csvButton = button(async () => {
     const answer = answerFor(data, state.silenced);
@@ -187,11 +190,11 @@ function drawDesk(model, place) {
         : "There is no answer to copy yet.";
   });
   csvButton.textContent = "Copy as CSV";
-  const below = h("div"), tools = h("div", { class: "tl-row" }, alone.button, tableButton, csvButton, note);
-  const left = h("div", { class: "tl-left" }, grid.element, switches, next.element);
+  const below = h("div"), tools = h("div", { class: "tl-row" }, tableButton, csvButton, note);
+  const left = h("div", { class: "tl-left" }, grid.element, next.element, alone.element);
   const right = h("div", { class: "tl-right" }, zoom.element, cell.element);
   place.append(h("div", { class: "tl-headdesk" }, title, own.element, notice, live, strip.element,
-    token.element, h("div", { class: "tl-panels" }, left, right), tools, alone.element, below));
+    token.element, h("div", { class: "tl-panels" }, left, right), tools, below));
 
   function show() {
     waiting = false;
@@ -203,8 +206,7 @@ function drawDesk(model, place) {
       + "Heads can be silenced all the same.";
     for (const element of [strip.element, token.element, right, tableButton, csvButton]) element.hidden = tiny;
     const parts = [h("span", {}, said.name), ...said.numbers.map(([name, value]) =>
-      h("span", {}, h("b", {}, value), " ", h("span", { class: "tl-quiet" }, name))),
-    h("span", { class: "tl-quiet" }, said.unit)];
+      h("span", {}, h("b", {}, value), " ", h("span", { class: "tl-quiet" }, name)))];
     const text = parts.map((part) => part.textContent).join("; ");
     if (numbers.said !== text) numbers.replaceChildren(...parts);
     numbers.said = text;
@@ -244,7 +246,7 @@ function drawDesk(model, place) {
       act({ type: "set", values: { [name]: model.get(name) } });
     }
   };
-  const refresh = () => { data = readDesk(get); act({ type: "none" }); };
+  const refresh = () => { data = readDesk(get); act({ type: "fresh" }); };
   const stop = listen(model, {
     ...Object.fromEntries(OURS.map((name) => [`change:${name}`, follow(name)])),
     "change:query"() {
@@ -253,7 +255,12 @@ function drawDesk(model, place) {
         act({ type: "choose", cell: query === null ? null : { row: query, column: null } });
       }
     },
-    "change:result": refresh, "change:whole": refresh, "change:singles": refresh,
+    // The matrices stay: only what the model says is drawn anew.
+    "change:result"() {
+      data.result = readAnswers(get("result"), data.rows.length).at(0);
+      act({ type: "none" });
+    },
+    "change:whole": refresh, "change:singles": refresh,
     "change:content"() {
       state = { ...beginDesk(get), scale: state.scale, table: state.table, alone: state.alone };
       refresh();

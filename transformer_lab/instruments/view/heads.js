@@ -98,7 +98,8 @@ export function drawHeads(act, now, press = null) {
         if (press && a === layer && b === head) press(layer, head);
         else act({ type: "head", layer, head });
       },
-    }, canvases[i], h("span", { class: "tl-caption" }), h("span", { class: "tl-pin" })));
+    }, canvases[i], h("span", { class: "tl-caption", "aria-hidden": "true" }),
+    h("span", { class: "tl-pin", "aria-hidden": "true" })));
     const options = data.scores.map(({ key, name }) => [key, name]);
     const sort = select(data.sent.length ? "sort by" : "score",
       data.sent.length ? [["order", "layer order"], ...options] : options,
