@@ -318,9 +318,7 @@ def test_two_hundred_read_outs_of_the_browser_are_torchs(tmp_path):
         model = language_model(seed)
         page = desk(model, vocabulary=PIECES).to_html()
         state = tmp_path / "state.json"
-        state.write_text(
-            re.search(r'application/json">(.*?)</script>', page)[1], encoding="utf-8"
-        )
+        state.write_text(re.search(r'application/json">(.*?)</script>', page)[1], encoding="utf-8")
         run = subprocess.run(
             ["node", "-e", SCRIPT, str(state)], cwd=ROOT, capture_output=True, timeout=60
         )

@@ -69,7 +69,8 @@ class HeadDesk(HeadGrid):
         pieces = Pieces(subject.ids.tolist(), names, self._vocabulary, size)
         looks = subject.looks()
         ours = heads(subject.weights(), names, mask=None if looks.all() else looks)
-        self._subject, self._pieces, self._alone = subject, pieces, None
+        self._subject, self._pieces = subject, pieces
+        self._alone: list[Answer] | None = None
         return ours
 
     def show(self, ids: Any, names: Sequence[str], mask: Any = None) -> None:

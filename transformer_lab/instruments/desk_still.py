@@ -70,9 +70,7 @@ def _cross(sheet: still.Sheet, column: int, row: int, side: int) -> None:
     sheet.image(x, y, pixels)
 
 
-def _changes(
-    sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int, both: bool
-) -> None:
+def _changes(sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int, both: bool) -> None:
     """The tokens that change most, in the order of the text, as bars; both: less or more."""
     word = "change of each token" if count == len(ours.rows) else f"the {count} that change most"
     sheet.write(X, Y - 18, word, color=still.QUIET)

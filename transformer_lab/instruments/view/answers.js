@@ -108,7 +108,7 @@ export function tokenWords(data, state, row) {
   if (!data.whole.counted[row]) {
     return data.loss ? `${name} has no loss: no real token stands before it.` : `${name} is padding.`;
   }
-  if (!answer?.tokens) return `${name}: no answer for these heads yet.`;
+  if (!answer?.tokens) return `${name}: these heads ${data.offline ? "need the notebook" : "are on their way"}.`;
   const now = answer.tokens[row], before = data.whole.tokens[row];
   return data.loss ? `${name}: loss ${before.toFixed(3)} with all heads, ${now.toFixed(3)} now (${withSign(now - before)})`
     : `${name}: its state moves by ${now.toFixed(3)} of its length`;
