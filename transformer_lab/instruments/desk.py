@@ -198,5 +198,11 @@ class HeadDesk(HeadGrid):
         query = self._subject.last if self.query is None else self.query
         answers = self._subject.run([]), self._subject.run(self.silenced)
         return desk_still.picture(
-            self._heads, self._pieces, answers, self.silenced, query, self._title
+            self._heads,
+            self._pieces,
+            answers,
+            self._subject.counted.cpu().numpy(),
+            self.silenced,
+            query,
+            self._title,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_lab.instruments import attention_still, still, words
 from transformer_lab.instruments.desk_run import Answer, Pieces, Place
@@ -25,6 +26,7 @@ def picture(
     ours: Heads,
     pieces: Pieces,
     answers: tuple[Answer, Answer],
+    counted: NDArray[np.bool_],
     silenced: Sequence[Place],
     query: int,
     title: str = "",
@@ -33,7 +35,7 @@ def picture(
     before, after = answers
     L, H = ours.weights.shape[:2]
     side = int(np.clip(324 / H - attention_still.GAP, 4, 90))
-    tokens = min(len(ours.rows), MOST)
+    tokens = min(int(counted.sum()), MOST)
     top = before.ids.shape[1]
     height = max(
         attention_still.TOP + L * (side + attention_still.GAP) + 30,
@@ -54,7 +56,7 @@ def picture(
         said = f"loss {before.value:.2f} nats per token"
     sheet.write(X, attention_still.TOP - 6, said, fontsize=10)
     change = after.tokens - before.tokens if top else after.tokens
-    _changes(sheet, ours, np.round(change.astype(float), 2) + 0.0, tokens, bool(top))
+    _changes(sheet, ours, np.round(change.astype(float), 2) + 0.0, counted, bool(top))
     if top:
         _next(sheet, ours, pieces, answers, query, Y + tokens * ROW + 30)
     return sheet.png()
@@ -70,11 +72,14 @@ def _cross(sheet: still.Sheet, column: int, row: int, side: int) -> None:
     sheet.image(x, y, pixels)
 
 
-def _changes(sheet: still.Sheet, ours: Heads, change: np.ndarray, count: int, both: bool) -> None:
+def _changes(
+    sheet: still.Sheet, ours: Heads, change: np.ndarray, counted: NDArray[np.bool_], both: bool
+) -> None:
     """The tokens that change most, in the order of the text, as bars; both: less or more."""
-    word = "change of each token" if count == len(ours.rows) else f"the {count} that change most"
+    which = counted.nonzero()[0]
+    most = np.sort(which[np.argsort(-abs(change[which]), kind="stable")[:MOST]])
+    word = "change of each token" if len(most) == len(which) else f"the {MOST} that change most"
     sheet.write(X, Y - 18, word, color=still.QUIET)
-    most = np.sort(np.argsort(-abs(change), kind="stable")[:count])
     limit, zero, room = max(0.01, float(abs(change).max())), ZERO[both], 70 if both else 130
     for i, token in enumerate(most):
         y, x = Y + ROW * i, float(change[token])
