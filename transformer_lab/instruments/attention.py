@@ -8,7 +8,7 @@ import traitlets
 
 from transformer_lab.instruments import attention_still, wire
 from transformer_lab.instruments.base import Instrument
-from transformer_lab.instruments.heads import describe, heads
+from transformer_lab.instruments.heads import Heads, describe, heads
 
 CAP = 128  # tokens drawn; a longer text gets one score per head and no matrix
 BUDGET = 1_000_000  # bytes of weights sent at once
@@ -16,17 +16,12 @@ Weights = Mapping[str, Any] | Iterable[Any]
 Reader = Callable[[str], tuple[Sequence[str], Weights]]
 
 
-class AttentionExplorer(Instrument):
-    """Layers × heads as thumbnails, one head as matrix and text, two heads as a difference.
+class HeadGrid(Instrument):
+    """What the views of many heads share: one is chosen, two are pinned, any may be sent.
 
-    weights: {"layers.0.attention": (H, T, S), …} as `record_attention` gives them, or a sequence
-    of one (H, T, S) per layer; (1, H, T, S) will do. tokens: the T that look, which are also the S
-    looked at unless `looked_at` names those. mask: (S,) or (T, S), True = t may look at s; what it
-    forbids is hatched. read: text -> (tokens, weights), called with what the learner types.
-    Synced both ways: layer, head, query (a row), pinned (at most two [layer, head]), sort, text.
+    A subclass gives the checked numbers, and says in `_take` what a typed text does.
     """
 
-    module = "attention.js"
     content = traitlets.Dict().tag(sync=True)
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(0).tag(sync=True)
@@ -37,40 +32,26 @@ class AttentionExplorer(Instrument):
     message = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
-        self,
-        weights: Weights,
-        tokens: Sequence[str],
-        *,
-        looked_at: Sequence[str] | None = None,
-        mask: Any = None,
-        read: Reader | None = None,
-        title: str | None = None,
-        **state: Any,
+        self, ours: Heads, read: Callable[[str], Any] | None, title: str | None, **state: Any
     ) -> None:
-        self._read, self._title = read, wire.text(title or "", "title")
-        self._heads = heads(weights, tokens, looked_at, mask)
-        super().__init__(**{"layer": self._heads.layers[0], **state})
+        self._read, self._title, self._heads = read, wire.text(title or "", "title"), ours
+        super().__init__(**{"layer": ours.layers[0], **state})
         self._publish()
         self.observe(self._when_head, ["layer", "head", "pinned"])
         self.observe(self._when_text, "text")
 
-    def show(
-        self,
-        weights: Weights,
-        tokens: Sequence[str],
-        *,
-        looked_at: Sequence[str] | None = None,
-        mask: Any = None,
-    ) -> None:
+    def _take(self, text: str) -> None:
+        """Reads a text with `read` and shows it."""
+        raise NotImplementedError
+
+    def _change(self, new: Heads) -> None:
         """Other numbers in the same view: the chosen head stays, the chosen token is let go."""
-        new = heads(weights, tokens, looked_at, mask)
-        with self.hold_sync():
-            self.query, self.message = None, ""
-            same = (new.layers, new.count) == (self._heads.layers, self._heads.count)
-            self._heads = new
-            if not same:
-                self.pinned, self.layer, self.head = [], new.layers[0], 0
-            self._publish()
+        self.query, self.message = None, ""
+        same = (new.layers, new.count) == (self._heads.layers, self._heads.count)
+        self._heads = new
+        if not same:
+            self.pinned, self.layer, self.head = [], new.layers[0], 0
+        self._publish()
 
     @traitlets.validate("layer", "head", "query", "pinned")
     def _exists(self, proposal: Any) -> Any:
@@ -95,13 +76,12 @@ class AttentionExplorer(Instrument):
     def _when_text(self, change: Any) -> None:
         """Reads the learner's text; what goes wrong is said in the view, as a sentence."""
         if self._read is None:
-            self.message = "This explorer was given no `read`, so it cannot read a text."
+            self.message = "This instrument was given no `read`, so it cannot read a text."
         elif not change.new.strip():
             self.message = "Type a word or a sentence first."
         else:
             try:
-                tokens, weights = self._read(change.new)
-                self.show(weights, tokens)
+                self._take(change.new)
             except Exception as error:
                 self.message = f"This text could not be read: {error}"
 
@@ -148,6 +128,50 @@ class AttentionExplorer(Instrument):
             pinned = [place for place in self.pinned if place[0] in one]
             state = {"content": self._content(one), "pinned": pinned, **state}
         return super().to_html(path, **state)
+
+
+class AttentionExplorer(HeadGrid):
+    """Layers × heads as thumbnails, one head as matrix and text, two heads as a difference.
+
+    weights: {"layers.0.attention": (H, T, S), …} as `record_attention` gives them, or a sequence
+    of one (H, T, S) per layer; (1, H, T, S) will do. tokens: the T that look, which are also the S
+    looked at unless `looked_at` names those. mask: (S,) or (T, S), True = t may look at s; what it
+    forbids is hatched. read: text -> (tokens, weights), called with what the learner types.
+    Synced both ways: layer, head, query (a row), pinned (at most two [layer, head]), sort, text.
+    """
+
+    module = "attention.js"
+
+    def __init__(
+        self,
+        weights: Weights,
+        tokens: Sequence[str],
+        *,
+        looked_at: Sequence[str] | None = None,
+        mask: Any = None,
+        read: Reader | None = None,
+        title: str | None = None,
+        **state: Any,
+    ) -> None:
+        super().__init__(heads(weights, tokens, looked_at, mask), read, title, **state)
+
+    def show(
+        self,
+        weights: Weights,
+        tokens: Sequence[str],
+        *,
+        looked_at: Sequence[str] | None = None,
+        mask: Any = None,
+    ) -> None:
+        """Other numbers in the same view: the chosen head stays, the chosen token is let go."""
+        new = heads(weights, tokens, looked_at, mask)
+        with self.hold_sync():
+            self._change(new)
+
+    def _take(self, text: str) -> None:
+        assert self._read is not None
+        tokens, weights = self._read(text)
+        self.show(weights, tokens)
 
     def describe(self) -> str:
         return describe(self._heads, self.layer, self.head, self.query, self.pinned)

@@ -36,7 +36,7 @@ def picture(
     sheet = still.Sheet(WIDTH, height)
     size = f"{words.few(L, 'layer')} × {words.few(H, 'head')}"
     sheet.write(LEFT, 26, title or size, fontsize=10)
-    _thumbnails(sheet, ours, chosen, side)
+    thumbnails(sheet, ours, chosen, side)
     if large:
         names = [f"layer {a} head {b}" for a, b in chosen]
         sheet.write(X - 80, 26, " minus ".join(names), fontsize=10)
@@ -49,7 +49,7 @@ def picture(
     return sheet.png()
 
 
-def _thumbnails(
+def thumbnails(
     sheet: still.Sheet, ours: Heads, chosen: Sequence[tuple[int, ...]], side: int
 ) -> None:
     thumbs, step = ours.thumbs(side), side + GAP

@@ -23,6 +23,7 @@ PART = "application/vnd.transformer-lab.part+json"  # then each instrument carri
 VIEW = Path(__file__).parent / "view"
 _IMPORT = re.compile(r'^import\b[^;]*?\bfrom\s+"\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export\s+(?=(?:async|const|function|class)\b)", re.MULTILINE)
+_DEFAULT = re.compile(r"^export default [^\n]*;\n", re.MULTILINE)
 
 
 def join(module: str) -> str:
@@ -31,6 +32,19 @@ def join(module: str) -> str:
     All files share one scope, so a top-level name may be used once; a second use is an error here
     rather than a blank widget there. Only the named file keeps its `export default`.
     """
+    parts = _files(module)
+    source = "".join(
+        f"// {name}\n{part if name == module else _DEFAULT.sub('', part)}\n"
+        for name, part in parts.items()
+    )
+    names = re.findall(r"^(?:async )?(?:const|let|function|class)\s+(\w+)", source, re.MULTILINE)
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"{module}: the joined files use {sorted(twice)} twice at top level")
+    return source
+
+
+def _files(module: str) -> dict[str, str]:
+    """The named file and all that it imports, each behind what it needs; no `import` is left."""
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
@@ -41,11 +55,7 @@ def join(module: str) -> str:
         parts[name] = _EXPORT.sub("", _IMPORT.sub("", source))
 
     add(module)
-    source = "".join(f"// {name}\n{part}\n" for name, part in parts.items())
-    names = re.findall(r"^(?:async )?(?:const|let|function|class)\s+(\w+)", source, re.MULTILINE)
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{module}: the joined files use {sorted(twice)} twice at top level")
-    return source
+    return parts
 
 
 class Instrument(anywidget.AnyWidget):
@@ -64,8 +74,8 @@ class Instrument(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "module" in vars(cls):
-            style = VIEW / Path(cls.module).with_suffix(".css")
-            sheets = [VIEW / "base.css", *([style] if style.exists() else [])]
+            styles = [VIEW / Path(name).with_suffix(".css") for name in _files(cls.module)]
+            sheets = [VIEW / "base.css", *(style for style in styles if style.exists())]
             cls._esm = join(cls.module)
             cls._css = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
         super().__init_subclass__(**kwargs)

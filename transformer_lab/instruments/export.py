@@ -46,7 +46,7 @@ for (const place of document.querySelectorAll(`[data-part="${part}"]`)) {
 }
 """
 STYLE = """
-:root { color-scheme: light dark; }
+:root { color-scheme: light dark; background: Canvas; }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; font: 14px/1.5 system-ui, sans-serif; }
 """
 

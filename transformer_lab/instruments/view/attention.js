@@ -6,7 +6,7 @@ import { drawZoom } from "./zoom.js";
 import { drawText, sameTokens } from "./text.js";
 import { cividis, diverging } from "./matrix.js";
 import {
-  bytes, copy, csv, floats, h, listen, predictFirst, probabilities, readout, table,
+  bytes, copy, csv, floats, h, linked, listen, predictFirst, probabilities, readout, table,
 } from "./parts.js";
 import { names, rank } from "./tokens.js";
 
@@ -138,9 +138,14 @@ function draw(model, place) {
     if (state.layer !== before.layer || state.head !== before.head || state.pinned !== before.pinned
       || state.difference !== before.difference) view = shown(data, state);
     tell();
+    const row = state.chosen?.row ?? null;
+    if (row !== null && row !== (before.chosen?.row ?? null)) link.tell(row);
     if (!waiting) requestAnimationFrame(show);
     waiting = true;
   }
+  const link = linked(model, (row) => {
+    if (row in data.rows && row !== state.chosen?.row) act({ type: "choose", cell: { row, column: null } });
+  });
 
   // Hovering stays here; what Python may want to know is sent.
   function tell() {
@@ -222,11 +227,11 @@ function draw(model, place) {
     },
   });
   show();
-  return () => { stop(); own.stop(); sized.disconnect(); };
+  return () => { stop(); own.stop(); link.stop(); sized.disconnect(); };
 }
 
 // The box for the learner's own sentence, where Python can read one.
-function ownSentence(model) {
+export function ownSentence(model) {
   if (!model.get("content").reads) return { element: "", stop() {} };
   const offline = Boolean(model.get("offline"));
   const box = h("input", { type: "text", value: model.get("text"), disabled: offline,

@@ -27,11 +27,15 @@ export function pinLetter(pinned, layer, head) {
   const i = pinned.findIndex(([a, b]) => a === layer && b === head);
   return i < 0 ? "" : "AB"[i];
 }
+// Whether a head is silenced, where the instrument can silence any.
+function isSilent(state, layer, head) {
+  return Boolean(state.silenced?.some(([a, b]) => a === layer && b === head));
+}
 export function headName(data, state, i) {
   const [layer, head] = data.heads[i], { score } = order(data, state.sort);
   const pin = pinLetter(state.pinned, layer, head);
   return `layer ${layer} head ${head}` + (score ? `, ${score.name} ${score.values[i].toFixed(2)}` : "")
-    + (pin ? `, pinned as ${pin}` : "");
+    + (pin ? `, pinned as ${pin}` : "") + (isSilent(state, layer, head) ? ", silenced" : "");
 }
 
 // A head's score as a number on its colour, where the text is too long for pictures.
@@ -51,7 +55,8 @@ function shape(data) {
     data.sent.length > 0]);
 }
 
-export function drawHeads(act, now) {
+// `press(layer, head)`: what Enter, or a second click, does; without it Enter pins.
+export function drawHeads(act, now, press = null) {
   const meaning = h("span", { class: "tl-quiet" });
   const bar = h("div", { class: "tl-row" });
   const grid = h("div", { class: "tl-grid", role: "group", onkeydown: onKey });
@@ -67,8 +72,10 @@ export function drawHeads(act, now) {
   function onKey(event) {
     const at = sequence.indexOf(buttons.indexOf(event.target.closest("button")));
     if (at < 0) return;
-    if (event.key === "Enter" || event.key === " ") act({ type: "pin" });
-    else {
+    if (event.key === "Enter" || event.key === " ") {
+      if (press) press(now().layer, now().head);
+      else act({ type: "pin" });
+    } else {
       const to = step(at, event.key, sequence.length, columns);
       if (to === null) return;
       const [layer, head] = data.heads[sequence[to]];
@@ -81,12 +88,18 @@ export function drawHeads(act, now) {
   function build() {
     columns = Math.min(data.count, 16);
     element.style.setProperty("--tl-columns", columns);
-    grid.setAttribute("aria-label", `${data.heads.length} heads: arrow keys choose, Enter pins`);
+    grid.setAttribute("aria-label", `${data.heads.length} heads: arrow keys choose, `
+      + `Enter ${press ? "silences" : "pins"}`);
     canvases = data.heads.map(() => (data.sent.length ? h("canvas") : null));
     buttons = data.heads.map(([layer, head], i) => h("button", {
       type: "button", class: "tl-head",
-      onclick: () => act({ type: "head", layer, head }),
-    }, canvases[i], h("span", { class: "tl-caption" }), h("span", { class: "tl-pin" })));
+      onclick: () => {
+        const { layer: a, head: b } = now();
+        if (press && a === layer && b === head) press(layer, head);
+        else act({ type: "head", layer, head });
+      },
+    }, canvases[i], h("span", { class: "tl-caption", "aria-hidden": "true" }),
+    h("span", { class: "tl-pin", "aria-hidden": "true" })));
     const options = data.scores.map(({ key, name }) => [key, name]);
     const sort = select(data.sent.length ? "sort by" : "score",
       data.sent.length ? [["order", "layer order"], ...options] : options,
@@ -145,6 +158,7 @@ export function drawHeads(act, now) {
       else button.removeAttribute("aria-current");
       button.setAttribute("aria-label", headName(data, state, i));
       button.dataset.pin = button.lastChild.textContent = letter;
+      button.toggleAttribute("data-silent", isSilent(state, layer, head));
     });
     const mine = pinLetter(state.pinned, state.layer, state.head), count = state.pinned.length;
     pins.hidden = !data.sent.length;
@@ -170,6 +184,7 @@ export function drawHeads(act, now) {
       if (fresh || before.sort !== state.sort) arrange();
       if (fresh || before.sort !== state.sort || before.layer !== state.layer
         || before.head !== state.head || before.pinned !== state.pinned
+        || before.silenced !== state.silenced
         || before.difference !== state.difference) mark();
     },
   };

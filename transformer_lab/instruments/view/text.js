@@ -58,8 +58,8 @@ export function drawText(act) {
         onfocus: () => act({ type: "point", cell }),
         onblur: () => act({ type: "point", cell: null }),
         onclick: () => act({ type: "choose", cell }),
-      }, h("span", { class: "tl-up" }), h("span", { class: "tl-token" }, visible(token)),
-      h("span", { class: "tl-down" }));
+      }, h("span", { class: "tl-up", "aria-hidden": "true" }), h("span", { class: "tl-token" }, visible(token)),
+      h("span", { class: "tl-down", "aria-hidden": "true" }));
     });
     const names = side === "column" ? data.columnNames : data.rowNames;
     cells.forEach((cell, i) => cell.setAttribute("aria-label", names[i]));
