@@ -297,7 +297,7 @@ console.log(JSON.stringify(cases.map(({ sentence, state }) => {
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_browser_reads_out_what_torch_calculates(tmp_path):
-    from transformer_lab.instruments.export import _plain
+    from transformer_lab.instruments.export import plain
 
     rng = np.random.default_rng(0)
     heads = ["mean", "0", "1", *(f"{layer}.{head}" for layer in range(2) for head in range(4))]
@@ -313,7 +313,7 @@ def test_the_browser_reads_out_what_torch_calculates(tmp_path):
             beam = int(rng.integers(len(steps[step])))
             head = heads[rng.integers(len(heads))]
             state = {"width": width, "step": step, "beam": beam, "attention": head}
-            cases.append({"sentence": _plain(one.sentence), "state": state})
+            cases.append({"sentence": plain(one.sentence), "state": state})
             truths.append((model, number, one, state))
     (tmp_path / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     command = ["node", "--input-type=module", "-e", SCRIPT, "--", str(tmp_path / "cases.json")]
@@ -345,7 +345,7 @@ def test_the_browser_reads_out_what_torch_calculates(tmp_path):
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_browser_and_python_agree_on_agreement(tmp_path):
-    from transformer_lab.instruments.export import _plain
+    from transformer_lab.instruments.export import plain
 
     cases, truths = [], []
     for number in range(3, 1000, 31):
@@ -356,7 +356,7 @@ def test_the_browser_and_python_agree_on_agreement(tmp_path):
             "beam": 0,
             "attention": "1.2",
         }
-        cases.append({"sentence": _plain(one.sentence), "state": state})
+        cases.append({"sentence": plain(one.sentence), "state": state})
         truths.append((*one.agreement, one.right))
     (tmp_path / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     command = ["node", "--input-type=module", "-e", SCRIPT, "--", str(tmp_path / "cases.json")]

@@ -126,7 +126,7 @@ class Instrument(anywidget.AnyWidget):
         if picture is not None:
             still["image/png"] = base64.b64encode(picture).decode()
         if os.environ.get(EXPORT):
-            still[PART] = export.plain(self.part()._asdict())
+            still[PART] = export.plain(self.page_part()._asdict())
         return {**data, **still}, metadata
 
     def state(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Instrument(anywidget.AnyWidget):
         ours = [k for k in self.keys if not k.startswith("_")]
         return self.get_state([k for k in ours if k not in {"layout", "tabbable", "tooltip"}])
 
-    def part(self, **state: Any) -> export.Part:
+    def page_part(self, **state: Any) -> export.Part:
         """What a page needs to show this instrument as it is now, but for the traits given."""
         return export.Part(self._esm, self._css, {**self.state(), **state}, self.describe())
 
@@ -143,7 +143,7 @@ class Instrument(anywidget.AnyWidget):
 
         `state` overrides traits on the page alone.
         """
-        page = export.page(type(self).__name__, [self.part(**state)])
+        page = export.page(type(self).__name__, [self.page_part(**state)])
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
