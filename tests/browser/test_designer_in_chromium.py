@@ -108,7 +108,8 @@ def test_every_real_model_loads_with_its_total(page):
         shown = read(page)
         assert shown["total"] == f"{counting.formula(preset).total:,}"
         assert_counted(shown, preset.config.n_segments)
-        expect(page.get_by_label("pooler (encoder)")).to_be_visible(visible=preset.kind == "encoder")
+        pooler = page.get_by_label("pooler (encoder)")
+        expect(pooler).to_be_visible(visible=preset.kind == "encoder")
         nearest = page.get_by_role("button", name=f"{name} ").first
         expect(nearest).to_contain_text("the same")
 
