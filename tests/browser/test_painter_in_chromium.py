@@ -196,7 +196,7 @@ def test_sizes_slide_and_keys_may_differ_from_queries(open_painter):
     slide(page, "positions, T", 1)
     assert mask_of(read(page)["grids"][0]) == [[True]]
     slide(page, "positions, T", 3)
-    page.get_by_label("look at themselves").uncheck()
+    page.get_by_label("same positions").uncheck()
     slide(page, "looked at, S", 5)
     assert mask_of(read(page)["grids"][0]) == causal_mask(3, 5).tolist()
     sides = page.locator(".tl-paint-board").first.locator(".tl-paint-side")
@@ -356,6 +356,8 @@ def test_nothing_is_cut_off_at_600_pixels(open_painter, state):
     read(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 600
     boxes = [board.bounding_box() for board in page.locator(".tl-paint-board").all()]
+    labels = page.locator(".tl-paint-side").all()
+    assert min(label.evaluate("(e) => e.clientWidth - e.scrollWidth") for label in labels) >= 0
     assert all(box["x"] + box["width"] <= 600 for box in boxes)
     assert boxes[0]["y"] == boxes[1]["y"]
     wide = page.locator(".tl-paint-board").first.locator(".tl-paint-cell").first.bounding_box()

@@ -195,7 +195,9 @@ test("an empty row is told with each of the four conventions", () => {
   assert.deepEqual(lines.slice(1).map(([what]) => what), ["zeros", "NaN", "uniform", "depends"]);
   assert.match(lines[3][1], /1\/6/);
   const none = reduce(state, { type: "rule", rule: "none" });
-  assert.match(conventions(follow(none, start, TABLES))[0], /^Positions 0, 1, 2, 3, 4 and 5 may/);
+  assert.match(conventions(follow(none, start, TABLES))[0], /^No position may look at anything\. What each/);
+  const two = after(hole, { type: "press", cell: cell(1, 0) }, { type: "paint", cell: cell(1, 1) });
+  assert.match(conventions(follow(two, start, TABLES))[0], /^Positions 0 and 1 may look at nothing/);
 });
 
 test("cells are drawn as what they are", () => {

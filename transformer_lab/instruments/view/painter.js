@@ -98,9 +98,11 @@ export function leakage(state, f) {
 export function conventions(f) {
   if (!f.empty.length) return [];
   const S = f.mask[0].length, rows = f.empty.map((t) => t + f.shift);
-  const [who, it] = rows.length === 1 ? [`${capital(f.called[0])} ${rows[0]} may`, "it"]
-    : [`${capital(f.called[0])}s ${list(rows)} may`, "each"];
-  return [`${who} look at nothing. What ${it} then gets depends on the convention:`,
+  const all = rows.length === f.mask.length, it = rows.length === 1 ? "it" : "each";
+  const who = rows.length === 1 ? `${capital(f.called[0])} ${rows[0]} may look at nothing`
+    : all ? `No ${f.called[0]} may look at anything`
+      : `${capital(f.called[0])}s ${list(rows)} may look at nothing`;
+  return [`${who}. What ${it} then gets depends on the convention:`,
     ["zeros", "this course, and torch’s fused scaled_dot_product_attention."],
     ["NaN", "softmax over −∞ alone. One layer on, every output is NaN: 0 × NaN is NaN."],
     ["uniform", S === 1 ? "−10⁹ in place of −∞: all the weight on the key that is hidden."
@@ -254,7 +256,7 @@ function draw(model, el) {
       button("Start again", () => act({ type: "reset", start }))),
     h("div", { class: "tl-row tl-paint-bar" },
       ...sides.flatMap((side) => [counts[side].element, lengths[side]?.element ?? null]),
-      three ? null : h("label", { class: "tl-field" }, square, h("span", {}, "look at themselves: S = T"))),
+      three ? null : h("label", { class: "tl-field" }, square, h("span", {}, "same positions: S = T"))),
     h("div", { class: `tl-paint-grids${three ? " tl-paint-three" : ""}` },
       ...parts.map((part) => boards[part].element), weights.element, reached.element),
     said.element, leak, empty,
