@@ -164,7 +164,7 @@ def test_its_words_and_what_a_lesson_can_read():
     assert places == 5
     assert repr(one) == (
         f"“342” → drei·hundert·zwei·und·vier·zig (right), greedy, probability "
-        f"{100 * np.exp(one.log_probability):.0f} %. Its largest cross-attention weight lies on "
+        f"{np.exp(one.log_probability):.2f}. Its largest cross-attention weight lies on "
         f"the true word for {there} of 5 pieces."
     )
 

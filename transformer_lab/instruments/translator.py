@@ -1,5 +1,6 @@
 """The translator: an encoder–decoder writes piece by piece, and every step can be looked at."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,7 @@ class Translator(Instrument):
     def describe(self) -> str:
         verdict = {True: "right", False: "wrong", None: "no answer known"}[self.right]
         search = "greedy" if self.width == 1 else f"{self.width} beams"
-        chance = f"{100 * 2.718281828**self.log_probability:.0f} %"
+        chance = f"{math.exp(self.log_probability):.2f}"
         there, places = self.agreement
         words = (
             f"“{self.text}” → {'·'.join(self._written()) or '(nothing)'} ({verdict}), {search}, "

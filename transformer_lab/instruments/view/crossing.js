@@ -78,7 +78,8 @@ export function cellSentence(rows, names, { row, column }) {
 }
 
 // `act({type: "cell", cell})` hears where the cursor goes, `act({type: "row", row})` of Enter.
-export function drawCrossing(act, label) {
+// Two keys may come within one frame: `cursor()` gives the cell as it is now.
+export function drawCrossing(act, label, cursor) {
   const element = h("div", { class: "tl-cross", tabindex: 0, role: "application",
     "aria-label": `${label}: arrow keys move the cursor, its words stand above` });
   const legend = h("p", { class: "tl-quiet tl-cross-legend" });
@@ -86,7 +87,7 @@ export function drawCrossing(act, label) {
 
   element.addEventListener("keydown", (event) => {
     if (!now || event.altKey || event.metaKey) return;
-    const { rows, source, cell } = now;
+    const { rows, source } = now, cell = cursor();
     if (event.key === "Enter" && cell) return act({ type: "row", row: cell.row });
     if (event.key === "Escape") return act({ type: "cell", cell: null });
     const start = cell ?? { row: Math.max(0, rows.findIndex((row) => row.current)), column: 0 };

@@ -172,7 +172,8 @@ function draw(model, place) {
   const when = h("span", { class: "tl-number" });
   const look = select("attention", headChoices(data.layers, data.heads), state.attention,
     (attention) => act({ type: "set", values: { attention } }));
-  const grid = drawCrossing((event) => (event.type === "row" ? null : act(event)), "Cross-attention of the example");
+  const grid = drawCrossing((event) => (event.type === "row" ? null : act(event)), "Cross-attention of the example",
+    () => state.cell);
   const said = readout(), below = h("div"), copied = h("span", { class: "tl-quiet", role: "status" });
   const tableButton = h("button", { type: "button", "aria-expanded": "false",
     onclick: () => act({ type: "set", values: { table: !state.table } }) }, "Show as table");

@@ -188,7 +188,7 @@ function draw(model, place) {
   const look = select("attention", headChoices(content.layers, content.heads), state.attention,
     (value) => act({ type: "set", values: { attention: value } }));
   const said = readout(), bars = h("div", { class: "tl-expects" });
-  const beams = h("ol", { class: "tl-beams" }), grid = drawCrossing(act, "Cross-attention");
+  const beams = h("ol", { class: "tl-beams" }), grid = drawCrossing(act, "Cross-attention", () => state.cell);
   const barsTitle = h("h4", {}), gridTitle = h("h4", {}), beamsTitle = h("h4", {});
   const note = h("span", { class: "tl-quiet", role: "status" }), below = h("div");
   const tableButton = button("Show as table", () => act({ type: "set", values: { table: !state.table } }),
