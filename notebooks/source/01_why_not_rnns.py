@@ -178,6 +178,13 @@ outcome("01-lstm", "about 1e-11")
 # You may have read that the LSTM solved vanishing gradients. At torch's defaults it does not. Its memory `c` is multiplied by a **forget gate** at each step, and a fresh gate stands at about one half: 2⁻⁵⁰ is 1e-15. Give the gate a bias of 3 and it stands at .95.
 #
 # Attention has no steps between: every position is one step away. Its curve is flat. It does not stand at 1 either, as you will see.
+#
+# Turn the knobs yourself. The curve is measured anew each time, with three seeds. Find the forget bias at which half a gradient is left at lag 50, and the gain at which the ReLU network neither vanishes nor explodes.
+
+# %% tags=["q-37"]
+from transformer_lab.instruments.horizon import GradientHorizon
+
+GradientHorizon("LSTM", lag=50, pins=["tanh"], title="How far back does the gradient reach?")
 
 # %% [markdown]
 # ### Exercise · A bias that remembers (5 minutes, ●●○)

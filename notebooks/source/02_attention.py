@@ -254,6 +254,15 @@ fused = attention(query, key, value, scale=1.0)
 claim("02-three-ways", [(loop - products).abs().max(), (products - fused).abs().max()])
 
 # %% [markdown]
+# Here is the whole of it in one strip, with small numbers that you can change. Choose a cell: the row and the column that it comes from light up, and the sum is written out.
+
+# %%
+from transformer_lab.instruments.stepper import AttentionStepper
+
+small = [[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]
+AttentionStepper(query=small[:2], key=small, value=[[10.0], [20.0], [30.0]], scale=1.0)
+
+# %% [markdown]
 # Look at the shapes once more. T and S need not be equal. `d` must be the same in queries and keys. `v` can be anything, and is the width of the answer.
 #
 # The `scale` is a factor on all scores. Transformers use 1/√d, and lesson 03 measures why. Here it is 1.

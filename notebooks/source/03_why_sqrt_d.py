@@ -225,7 +225,15 @@ claim("03-average-gradient-larger", ratio)
 outcome("03-gradient", "about the same or larger")
 
 # %% [markdown]
-# If anything, *larger* without the scale. So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds, orange where it is false.
+# If anything, *larger* without the scale. Turn the dial and look for a place where the usual story holds, and for one where it does not.
+
+# %%
+from transformer_lab.instruments.dial import TemperatureDial
+
+TemperatureDial(d=64, S=64, exponent=0.0, title="What the scale does to a row")
+
+# %% [markdown]
+# So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds, orange where it is false.
 
 # %%
 lengths, widths = [4, 16, 64, 256], [4, 8, 16, 32, 64, 128, 256]

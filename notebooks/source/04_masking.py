@@ -143,8 +143,16 @@ predict(
     ["2: the mask does not change", "5: one more with each layer", "all of them"],
 )
 
+# %%
+from transformer_lab.instruments.painter import MaskPainter
+
+MaskPainter("window", T=8, width=2, layers=1, title="Each position sees itself and one before it")
+
 # %% [markdown]
-# PAINTER
+# Try these, and say what you expect before you look:
+# 1. Move the layers from 1 to 4. Which positions reach the last one?
+# 2. Choose the causal rule, and allow one cell above the diagonal. Who knows of the future now, with one layer, and with three?
+# 3. Forbid a whole row.
 
 # %%
 from transformer_lab.masks import window_mask
@@ -377,8 +385,8 @@ check("padding_mask", my_padding_mask)
 #
 # The cross mask is a rectangle and has no causal part: the whole source is there before the first word is written.
 
-# %% [markdown]
-# PAINTER2
+# %%
+MaskPainter(source=6, target=5, length=4, layers=2, title="A source of 4 tokens and 2 of padding")
 
 # %% [markdown]
 # ### Exercise · Which mask goes where? (7 minutes, ●●○)

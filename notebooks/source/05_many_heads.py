@@ -375,6 +375,14 @@ claim("05-most-heads-matter-little", (changes < 0.01).float().mean(1))
 # %% tags=["q-27"]
 outcome("05-silence", "in most")
 
+# %% tags=["q-27"]
+from transformer_lab.instruments.desk import HeadDesk
+
+HeadDesk(model, ids, tokenizer.tokens(sentence), mask, title="Take heads away")
+
+# %% [markdown]
+# At this desk you silence any heads of the sentence above, and see what moves. Try to find two heads that matter more together than the sum of both.
+
 # %% [markdown]
 # Most single heads can go, and the sentence's vector hardly turns. That does not mean that they are useless: others may do the same, and for another sentence another head matters. Look, then take away, then speak.
 #

@@ -107,7 +107,7 @@ export function conventions(f) {
     ["NaN", "softmax over −∞ alone. One layer on, every output is NaN: 0 × NaN is NaN."],
     ["uniform", S === 1 ? "−10⁹ in place of −∞: all the weight on the key that is hidden."
       : `−10⁹ in place of −∞: 1/${S} on every key, hidden ones and padding too.`],
-    ["depends", "torch’s nn.MultiheadAttention: NaN when asked for its weights, zeros when not."]];
+    ["depends", "torch’s nn.MultiheadAttention: NaN or zeros; it depends on whether you ask for its weights, and on its mode."]];
 }
 
 // "0.42" without its zero, "1", or "" in a cell that has no room for it.
