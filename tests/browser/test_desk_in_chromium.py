@@ -217,6 +217,8 @@ def test_two_pinned_heads_are_compared(shown):
     head(page, 1, 3).click()
     page.get_by_role("button", name="Pin layer 1 head 3").click()
     expect(page.locator("h4").last).to_have_text("layer 0 head 0 − layer 1 head 3")
+    signs = "orange: more in layer 0 head 0, blue: more in layer 1 head 3"
+    expect(page.locator(".tl-right .tl-readout")).to_contain_text(signs)
     head(page, 0, 2).click()
     expect(page.locator("h4").last).to_have_text("layer 0 head 2")
 

@@ -226,7 +226,8 @@ function drawDesk(model, place) {
     token.say(row !== null ? tokenWords(data, state, row)
       : data.loss ? "Choose a token to see its loss, and what the model expects after it."
         : "Choose a token to see how far its state moves.");
-    const hint = "Weights of the whole model. Point at a cell, or use Tab and the arrow keys.";
+    const hint = `Weights of the whole model${view.signed ? `; ${view.signs}` : ""}. `
+      + "Point at a cell, or use Tab and the arrow keys.";
     cell.say(state.point || state.chosen ? sentence(data, state, view) : hint);
     tableButton.textContent = state.table ? "Hide the table" : "Show as table";
     tableButton.setAttribute("aria-expanded", String(state.table));
