@@ -256,9 +256,7 @@ def test_two_of_a_group_step_together(visit, tmp_path):
     (tmp_path / "two.html").write_text(export.page("Two", parts), encoding="utf-8")
     page = visit(tmp_path / "two.html")
     page.get_by_role("button", name="Next piece").first.click()
-    for count in page.get_by_text("piece 1 of").all():
-        expect(count).to_be_visible()
-    assert page.get_by_text("piece 1 of").count() == 2
+    expect(page.get_by_text("piece 1 of")).to_have_count(2)
 
 
 def test_text_is_text_and_never_markup(visit, tmp_path):

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { begin, layout, left, log, path, placed, progress, read, reduce, sentence }
+import { begin, brief, layout, left, log, path, placed, progress, read, reduce, sentence }
   from "../../transformer_lab/instruments/view/live.js";
 
 const bytes = (typed) => new DataView(typed.buffer);
@@ -53,6 +53,11 @@ test("a chart's corners lie inside its frame, first step left, zero below", () =
   assert.ok(x0 < x1 && y1 < y0 && x1 <= 280 && y1 >= 0 && y0 <= 150);
   assert.equal(path([[0, 0], [10, 5]], 10, 5), `M${x0.toFixed(1)} ${y0.toFixed(1)}L${x1.toFixed(1)} ${y1.toFixed(1)}`);
   assert.equal(path([], 10, 5), "");
+});
+
+test("a long text is cut in the table", () => {
+  assert.equal(brief("null".repeat(9)).length, 28);
+  assert.equal(brief("ein und"), "ein␣und");
 });
 
 test("the log has a row for each look, with the loss of that step", () => {

@@ -60,6 +60,11 @@ export function left(seconds) {
   return seconds < 90 ? `about ${Math.round(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`;
 }
 
+// A text that fits into a table; what is copied is whole.
+export function brief(text) {
+  return visible(text.length > 28 ? `${text.slice(0, 27)}…` : text);
+}
+
 // The line beside the progress bar.
 export function progress(data, { step, loss, seconds, status }) {
   const share = Math.round(data.right[data.right.length - 1] * data.tested);
@@ -227,7 +232,7 @@ function draw(model, place) {
     tableButton.setAttribute("aria-expanded", String(state.table));
     const rows = log(data);
     below.replaceChildren(...(state.table ? [table("Every look at the model", rows.map(([at]) => `step ${at}`), columns,
-      rows.flatMap((row) => row.slice(1)), (x) => (typeof x === "number" ? x.toFixed(3) : visible(x ?? "–"))),
+      rows.flatMap((row) => row.slice(1)), (x) => (typeof x === "number" ? x.toFixed(3) : brief(x ?? "–"))),
     table(`Cross-attention after step ${view.step}, ${headTitle(state.attention)}`, view.rows.map((row) => visible(row.label)),
       data.source.map(visible), view.rows.flatMap((row) => [...row.weights]), (x) => x.toFixed(3))] : []));
   }
