@@ -16,9 +16,20 @@ from transformer_lab.config import ModelConfig
 from transformer_lab.instruments.attention import AttentionExplorer
 from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.bench import AttentionBench
+from transformer_lab.instruments.builder import BlockBuilder
+from transformer_lab.instruments.designer import ModelDesigner
 from transformer_lab.instruments.desk import HeadDesk
+from transformer_lab.instruments.dial import TemperatureDial
+from transformer_lab.instruments.horizon import GradientHorizon
+from transformer_lab.instruments.lens import CodeLens
+from transformer_lab.instruments.live import LiveTraining
+from transformer_lab.instruments.painter import MaskPainter
 from transformer_lab.instruments.predict import Predict
-from transformer_lab.models import LanguageModel, TextEncoder
+from transformer_lab.instruments.stepper import AttentionStepper
+from transformer_lab.instruments.translator import Translator
+from transformer_lab.masks import causal_mask
+from transformer_lab.models import EncoderDecoder, LanguageModel, TextEncoder
+from transformer_lab.translation import NumberWords
 
 TOKENS = ["the", "cat", "saw", "the", "dog", "<b>", "👩\u200d🔬", "end"]
 PIECES = ["the", "cat", "saw", "dog", "<b>", "👩\u200d🔬", "end", " a", "\n"]
@@ -76,6 +87,50 @@ def encoder_desk(**options) -> HeadDesk:
     return HeadDesk(text_encoder(), IDS, TOKENS, **options)
 
 
+STATES = [[1, 0, 1, 0], [0, 2, 0, 1], [1, 1, 0, 0]]
+WEIGHT = [[0.7, 0.3], [0.1, 0.6], [-0.5, -0.2], [-1.5, 0.4]]
+
+
+def stepper(**options) -> AttentionStepper:
+    names = ["the", "cat", "<b>"]
+    return AttentionStepper(STATES, WEIGHT, WEIGHT[::-1], WEIGHT, tokens=names, **options)
+
+
+def wrong_axis(query, key, value, mask):
+    scores = query @ key.mT
+    weights = scores.softmax(-2)
+    return {"scores": scores, "weights": weights, "output": weights @ value}
+
+
+def stops_early(query, key, value):
+    yield "scores", query @ key.mT
+    yield "scaled", query @ key[:, :1]
+
+
+def leaky() -> torch.Tensor:
+    mask = causal_mask(6)
+    mask[2, 5], mask[0] = True, False
+    return mask
+
+
+def translator(task: NumberWords) -> EncoderDecoder:
+    torch.manual_seed(0)
+    sizes = {"d_model": 16, "n_heads": 2, "n_layers": 1, "max_len": 24, "pad_id": 0}
+    return EncoderDecoder(ModelConfig(len(task.german), **sizes), len(task.english)).eval()
+
+
+def translating(**options) -> Translator:
+    task = NumberWords(50, 20, below=100)
+    return Translator(translator(task), task.english, task.german, "42", **options)
+
+
+def learning(**options) -> LiveTraining:
+    task = NumberWords(50, 20, below=100)
+    live = LiveTraining(translator(task), task, 20, every=5, held_out=8, **options)
+    live.run(10)
+    return live
+
+
 QUESTION = ("Which head matters most?", ["the first", "the last"])
 EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "AttentionExplorer": lambda: explorer(title="Who looks at whom?", query=3),
@@ -87,6 +142,32 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "HeadDesk": lambda: desk(title="Which heads matter?", query=4, silenced=[[0, 1], [1, 2]]),
     "HeadDesk, encoder": lambda: encoder_desk(silenced=[[1, 3]]),
     "HeadDesk, question": lambda: desk(predict=QUESTION),
+    "AttentionStepper": lambda: stepper(step="query"),
+    "AttentionStepper, masked": lambda: stepper(mask=causal_mask(3), step="weights"),
+    "AttentionStepper, question": lambda: stepper(predict=QUESTION),
+    "CodeLens": lambda: CodeLens(wrong_axis),
+    "CodeLens, an error": lambda: CodeLens(stops_early),
+    "CodeLens, question": lambda: CodeLens(wrong_axis, predict=QUESTION),
+    "MaskPainter": lambda: MaskPainter("window", T=12, width=3, layers=4),
+    "MaskPainter, a leak": lambda: MaskPainter(leaky(), layers=3, tokens=TOKENS[:6]),
+    "MaskPainter, three masks": lambda: MaskPainter(source=7, target=5, length=5, layers=2),
+    "GradientHorizon": lambda: GradientHorizon("LSTM", pins=["tanh", "attention"]),
+    "GradientHorizon, exploding": lambda: GradientHorizon("orthogonal ReLU", 2, lag=80),
+    "GradientHorizon, question": lambda: GradientHorizon("tanh", 0.5, lag=90, predict=QUESTION),
+    "TemperatureDial": lambda: TemperatureDial(title="Does the gradient vanish?"),
+    "TemperatureDial, no scale": lambda: TemperatureDial(64, 256, 0),
+    "TemperatureDial, question": lambda: TemperatureDial(1024, 4, 1, predict=QUESTION),
+    "ModelDesigner": lambda: ModelDesigner("gpt2", target=100_000_000),
+    "ModelDesigner, large": lambda: ModelDesigner("llama-3-8b", T=8192, batch=4),
+    "ModelDesigner, question": lambda: ModelDesigner("bert-base", predict=QUESTION),
+    "BlockBuilder": lambda: BlockBuilder(depth=12),
+    "BlockBuilder, nothing left": lambda: BlockBuilder(attention=False, feed_forward=False),
+    "BlockBuilder, question": lambda: BlockBuilder(residual=False, depth=24, predict=QUESTION),
+    "Translator": translating,
+    "Translator, beams": lambda: translating(width=3, title="Three beams"),
+    "Translator, question": lambda: translating(predict=QUESTION),
+    "LiveTraining": learning,
+    "LiveTraining, question": lambda: learning(predict=QUESTION),
     "Predict": lambda: Predict("gallery-choice", *QUESTION),
     "Predict, slider": lambda: Predict("gallery-slider", "How much?", low=0, high=5, unit="nats"),
 }
