@@ -219,7 +219,9 @@ def feed_forward_in_a_loop(x, up, up_bias, down, down_bias):
 
 
 def empty_feed_forward(D, F):
-    return FeedForward(ModelConfig(vocab_size=2, d_model=D, n_heads=1, d_ff=F, activation="gelu"))
+    return FeedForward(
+        ModelConfig(vocab_size=2, d_model=D, n_heads=1, d_ff=F, activation="gelu", positions="none")
+    )
 
 
 @right("feed_forward")

@@ -24,6 +24,7 @@ from transformer_lab.instruments.horizon import GradientHorizon
 from transformer_lab.instruments.lens import CodeLens
 from transformer_lab.instruments.live import LiveTraining
 from transformer_lab.instruments.painter import MaskPainter
+from transformer_lab.instruments.position_explorer import PositionExplorer
 from transformer_lab.instruments.predict import Predict
 from transformer_lab.instruments.stepper import AttentionStepper
 from transformer_lab.instruments.translator import Translator
@@ -163,6 +164,9 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "BlockBuilder": lambda: BlockBuilder(depth=12),
     "BlockBuilder, nothing left": lambda: BlockBuilder(attention=False, feed_forward=False),
     "BlockBuilder, question": lambda: BlockBuilder(residual=False, depth=24, predict=QUESTION),
+    "PositionExplorer": PositionExplorer,
+    "PositionExplorer, hands": lambda: PositionExplorer(tab="hands"),
+    "PositionExplorer, question": lambda: PositionExplorer(predict=QUESTION),
     "Translator": translating,
     "Translator, beams": lambda: translating(width=3, title="Three beams"),
     "Translator, question": lambda: translating(predict=QUESTION),
