@@ -209,6 +209,7 @@ def tab_to(page, test):
 def test_everything_can_be_done_by_keyboard_alone(page):
     tab_to(page, "e.textContent === 'From the first step'")
     page.keyboard.press("Enter")
+    settle(page)
     tab_to(page, "e.ariaLabel?.startsWith('X, 3 × 4')")
     page.keyboard.press("Home")
     page.keyboard.press("Control+Home")

@@ -47,8 +47,10 @@ export function drawCells(on = null) {
     if (event.altKey || event.metaKey) return;
     const now = drawn.cursor;
     const to = moveCursor(now, event.key, drawn.values.length, drawn.across, event.ctrlKey);
-    if (to) on.choose(to, true);
-    else if (!on.key(event)) return;
+    if (to) {
+      drawn.cursor = to; // the next key may come before the next frame
+      on.choose(to, true);
+    } else if (!on.key(event)) return;
     event.preventDefault();
   }
   function build({ values, rows, columns }) {
