@@ -160,6 +160,7 @@ def test_a_cell_lights_its_row_and_column_and_writes_the_sum_out(page):
 def test_pointing_previews_and_a_click_keeps(page):
     go(page, "scores")
     cell(page, "scores", 0, 0).click()
+    settle(page)
     kept = page.locator(".tl-sum").inner_text()
     cell(page, "scores", 2, 1).hover()
     expect(page.locator(".tl-sum")).to_contain_text("scores[“sat”, “cat”]")
