@@ -17,6 +17,7 @@ from transformer_lab.instruments.attention import AttentionExplorer
 from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.bench import AttentionBench
 from transformer_lab.instruments.builder import BlockBuilder
+from transformer_lab.instruments.controls import FigureControls
 from transformer_lab.instruments.designer import ModelDesigner
 from transformer_lab.instruments.desk import HeadDesk
 from transformer_lab.instruments.dial import TemperatureDial
@@ -132,6 +133,16 @@ def learning(**options) -> LiveTraining:
     return live
 
 
+def wave(ax, height=1.0, turns=2, line="solid"):
+    across = np.linspace(0, 1, 100)
+    ax.plot(across, height * np.sin(2 * np.pi * turns * across), linestyle=line)
+
+
+def figure(**options) -> FigureControls:
+    settings = {"height": (0.0, 2.0), "turns": (1, 9), "line": ["solid", "dashed"]}
+    return FigureControls(wave, **settings, **options)
+
+
 QUESTION = ("Which head matters most?", ["the first", "the last"])
 EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "AttentionExplorer": lambda: explorer(title="Who looks at whom?", query=3),
@@ -158,6 +169,8 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "TemperatureDial": lambda: TemperatureDial(title="Does the gradient vanish?"),
     "TemperatureDial, no scale": lambda: TemperatureDial(64, 256, 0),
     "TemperatureDial, question": lambda: TemperatureDial(1024, 4, 1, predict=QUESTION),
+    "FigureControls": lambda: figure(title="One wave"),
+    "FigureControls, question": lambda: figure(predict=QUESTION),
     "ModelDesigner": lambda: ModelDesigner("gpt2", target=100_000_000),
     "ModelDesigner, large": lambda: ModelDesigner("llama-3-8b", T=8192, batch=4),
     "ModelDesigner, question": lambda: ModelDesigner("bert-base", predict=QUESTION),
