@@ -72,7 +72,9 @@ class FigureControls(Instrument):
         self._whole_figure = first in WHOLE_FIGURE
         every = [_control(name, given) for name, given in controls.items()]
         self._controls = {control["name"]: control for control in every}
-        values = {name: _start(one, defaults.get(name)) for name, one in self._controls.items()}
+        for control in every:
+            control["start"] = _start(control, defaults.get(control["name"]))
+        values = {control["name"]: control["start"] for control in every}
         self.error: Exception | None = None
         self._due: asyncio.TimerHandle | None = None  # to draw again
         self._rest: asyncio.TimerHandle | None = None  # to lay out what is drawn

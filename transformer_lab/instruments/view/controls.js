@@ -82,9 +82,8 @@ function draw(model, el) {
     ...knobs.map((one) => one.element));
   const picture = h("img", { class: "tl-drawn", alt: "" }), said = readout();
   const note = h("span", { class: "tl-quiet", role: "status" }), below = h("div");
-  const start = Object.fromEntries(controls.map((control, i) => [control.name, values[control.name]]));
   const again = h("button", { type: "button", onclick() {
-    values = { ...start };
+    values = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
     model.set("values", values);
     model.save_changes();
     show();
