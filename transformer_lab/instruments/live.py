@@ -12,7 +12,7 @@ import traitlets
 
 from transformer_lab.decoding import generate
 from transformer_lab.instruments import live_still, wire
-from transformer_lab.instruments.base import VIEW, Instrument
+from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.crossing import hits, looks
 from transformer_lab.instruments.reading import read_number
 from transformer_lab.instruments.snapshots import Snapshot, snapshot, thinned
@@ -336,6 +336,3 @@ def _crossing(task: NumberWords) -> int:
     """The first held-out number of more than one digit whose units and tens cross."""
     crossed = (n for n in task.held_out if n > 100 and n % 100 > 20 and n % 10)
     return next(crossed, task.held_out[0])
-
-
-LiveTraining._css += (VIEW / "crossing.css").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from transformer_lab.instruments import translator_still, wire
-from transformer_lab.instruments.base import VIEW, Instrument
+from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.crossing import hits, looks, picks
 from transformer_lab.instruments.reading import Reading, read_number
 from transformer_lab.instruments.unrolled import WIDTHS, Unrolled, unroll
@@ -239,6 +239,3 @@ def _check(model: Any, source: Any, target: Any) -> None:
             raise TypeError(f"{name} must be a Vocabulary, got {type(given).__name__}")
         if len(given) != size:
             raise ValueError(f"{name} has {len(given)} pieces; expected the model's {size}")
-
-
-Translator._css += (VIEW / "crossing.css").read_text(encoding="utf-8")

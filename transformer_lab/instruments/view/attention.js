@@ -1,13 +1,12 @@
 // The attention explorer: all heads small, one head large, the text with its looks, two heads
-// compared. Everything but `render` is pure.
+// compared. Everything but `draw` is pure.
 
 import { drawHeads, headName } from "./heads.js";
 import { drawZoom } from "./zoom.js";
 import { drawText, sameTokens } from "./text.js";
 import { cividis, diverging } from "./matrix.js";
-import {
-  bytes, copy, csv, floats, h, linked, listen, predictFirst, probabilities, readout, table,
-} from "./parts.js";
+import { bytes, copy, csv, floats, h, linked, listen, probabilities, readout, table, widget }
+  from "./parts.js";
 import { names, rank } from "./tokens.js";
 
 const HINT = "Point at a token or a cell, or use Tab and the arrow keys. A click or Enter keeps it.";
@@ -261,10 +260,4 @@ export function ownSentence(model) {
   return { element: h("form", { class: "tl-own", onsubmit: submit }, h("div", { class: "tl-row" }, box, go), note), stop };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (place) => { end(); end = draw(model, place); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

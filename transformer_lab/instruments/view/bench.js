@@ -1,14 +1,13 @@
 // The Q/K/V bench: one query among a few keys, and every number on the way to the output.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { brief, dot, mixed, point, sentence, shadow, vector } from "./mix.js";
-import { copy, csv, h, listen, predictFirst, readout } from "./parts.js";
+import { copy, csv, h, listen, mailbox, readout, widget } from "./parts.js";
 import { drawPlane, hull, room } from "./plane.js";
 import { drawSteps, drawSums } from "./sums.js";
 
 const SYNCED = ["query", "key", "value", "temperature", "scale"];
 const LIMIT = 1e6; // as in bench.py
-const PAUSE = 100; // ms between messages to Python: one a frame would slow the hand
 
 // A number set by hand: whole hundredths, so that what is written out is what is multiplied.
 const tidy = (x) => Math.round(100 * Math.min(LIMIT, Math.max(-LIMIT, x))) / 100 + 0;
@@ -151,25 +150,15 @@ export function place(values) {
 
 function draw(model, el) {
   const start = model.get("start"), { names } = start;
-  let state = begin((name) => model.get(name)), waiting = false, sending = null;
+  let state = begin((name) => model.get(name)), waiting = false;
 
   function act(event) {
     state = reduce(state, event);
-    tell();
+    tell(state);
     if (!waiting) requestAnimationFrame(show);
     waiting = true;
   }
-  function tell() {
-    const news = SYNCED.filter((name) =>
-      JSON.stringify(model.get(name)) !== JSON.stringify(state[name]));
-    news.forEach((name) => model.set(name, state[name]));
-    if (news.length) sending ??= setTimeout(send, PAUSE);
-  }
-  function send() {
-    clearTimeout(sending);
-    if (sending !== null) model.save_changes();
-    sending = null;
-  }
+  const { tell, send } = mailbox(model, SYNCED);
 
   const move = (plane, index) => (event) => {
     const by = stride(event.key, event.shiftKey);
@@ -281,10 +270,4 @@ export function asCsv(names, state, m) {
     (x) => (typeof x === "number" ? String(Number(x.toPrecision(9))) : x));
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

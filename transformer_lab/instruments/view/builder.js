@@ -1,11 +1,11 @@
 // The block builder: a layer's parts on and off. The diagram, the code and the counts come from one
 // list of steps; what a stack does before training is measured in Python.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { exact } from "./amounts.js";
 import { BASELINES, CHART, curves, drawChart, ratio, under } from "./block_chart.js";
 import { drawDiagram } from "./block_diagram.js";
-import { copy, csv, floats, h, listen, predictFirst, readout, select, table } from "./parts.js";
+import { copy, csv, floats, h, listen, readout, select, table, widget } from "./parts.js";
 
 const SWITCHES = ["residual", "norm", "attention", "feed_forward"];
 const SYNCED = [...SWITCHES, "place", "depth"];
@@ -254,10 +254,4 @@ function draw(model, el) {
   return stop;
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -1,7 +1,7 @@
 // A figure with controls: native controls here, the drawing in Python.
-// Everything but `draw` and `render` is pure.
+// Everything but `draw` is pure.
 
-import { copy, csv, h, listen, predictFirst, readout, select, table } from "./parts.js";
+import { copy, csv, h, listen, readout, select, table, widget } from "./parts.js";
 import { slider } from "./slider.js";
 
 // The values with one changed; null where nothing changes.
@@ -127,10 +127,4 @@ function draw(model, el) {
   return () => { stop(); stopPictures(); if (address) URL.revokeObjectURL(address); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -1,17 +1,16 @@
 // The model designer: sizes on controls; parameters, arithmetic and memory follow.
-// Everything but `render` and `draw` is pure; the formulas are in costs.js.
+// Everything but `draw` is pure; the formulas are in costs.js.
 
 import { count, exact, percent, round, short, size, three } from "./amounts.js";
 import { crossover, flops, formula, memory, only, rows, total } from "./costs.js";
 import { bar, costLine, dial, ladder, near, write } from "./dials.js";
-import { copy, csv, h, listen, predictFirst, readout, select, table } from "./parts.js";
+import { copy, csv, h, listen, mailbox, readout, select, table, widget } from "./parts.js";
 
 const SYNCED = ["config", "kind", "T", "batch", "precision", "target"];
 const BYTES = { float32: 4, bfloat16: 2 };
 const MOST = { vocab_size: 1 << 20, d_model: 16384, n_layers: 128, n_heads: 128, n_kv_heads: 128,
   d_ff: 65536, max_len: 1 << 17, T: 1 << 17, batch: 512 }; // as in designer.py
 const CLOSE = 0.01;
-const PAUSE = 100; // ms between messages to Python: one a frame would slow the hand
 
 export const divisors = (n) => Array.from({ length: n }, (_, i) => i + 1).filter((i) => n % i === 0);
 
@@ -187,22 +186,15 @@ const TARGETS = [1e6, 1e7, 1e8, 1e9, 7e9];
 
 function draw(model, el) {
   const start = model.get("start"), { presets } = start;
-  let state = begin((name) => model.get(name)), waiting = false, sending = null, shown;
+  let state = begin((name) => model.get(name)), waiting = false, shown;
 
   function act(event) {
     state = reduce(state, event);
-    const news = SYNCED.filter((name) =>
-      JSON.stringify(model.get(name)) !== JSON.stringify(state[name]));
-    news.forEach((name) => model.set(name, state[name]));
-    if (news.length) sending ??= setTimeout(send, PAUSE);
+    tell(state);
     if (!waiting) requestAnimationFrame(show);
     waiting = true;
   }
-  function send() {
-    clearTimeout(sending);
-    if (sending !== null) model.save_changes();
-    sending = null;
-  }
+  const { tell, send } = mailbox(model, SYNCED);
 
   const wide = h("input", { type: "checkbox", onchange: () =>
     act({ type: "wide", value: wide.checked }) });
@@ -351,10 +343,4 @@ function draw(model, el) {
   return () => { stop(); send(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -7,7 +7,7 @@ import {
 import { ownSentence, sentence, shown } from "./attention.js";
 import { drawHeads } from "./heads.js";
 import { moveCursor } from "./matrix.js";
-import { copy, csv, h, linked, listen, predictFirst, readout, select, table } from "./parts.js";
+import { copy, csv, h, linked, listen, readout, select, table, widget } from "./parts.js";
 import { short } from "./text.js";
 import { visible } from "./tokens.js";
 import { drawZoom } from "./zoom.js";
@@ -271,10 +271,4 @@ function drawDesk(model, place) {
   return () => { stop(); own.stop(); link.stop(); sized.disconnect(); };
 }
 
-function renderDesk({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = drawDesk(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render: renderDesk };
+export default widget(drawDesk);

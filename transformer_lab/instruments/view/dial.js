@@ -1,9 +1,9 @@
 // The temperature dial: width, keys, scale and temperature, and what they do to a softmax.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { EXPONENTS, factor, histogram, measured, scoreTables, SIZES, STORIES, story, widest, WIDTHS }
   from "./draws.js";
-import { copy, csv, h, listen, predictFirst, readout, table } from "./parts.js";
+import { copy, csv, h, listen, readout, table, widget } from "./parts.js";
 import { diverging, moveCursor } from "./matrix.js";
 import { fitted, stroke, track } from "./strokes.js";
 
@@ -321,10 +321,4 @@ function mapDrawn(ratios, state, cell) {
   return svg;
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

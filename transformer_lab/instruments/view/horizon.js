@@ -1,8 +1,7 @@
 // The gradient horizon: what is left of a gradient, lag by lag, and the unrolled graph it went
 // through. `begin` and `reduce` are pure, and so is all of lags.js.
 
-import { copy, csv, floats, h, linked, listen, predictFirst, readout, select, table }
-  from "./parts.js";
+import { copy, csv, floats, h, linked, listen, readout, select, table, widget } from "./parts.js";
 import { amount, ATTENTION, DECADES, FLOOR, FORGETFUL, glow, horizon, key, keptSettings, layout, listing,
   nearest, setting, settingLabel, settingTitle, spoken, summary } from "./lags.js";
 import { decade, fitted, stroke, track } from "./strokes.js";
@@ -307,10 +306,4 @@ function drawn(shown, state, view, T) {
   }
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

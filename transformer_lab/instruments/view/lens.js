@@ -1,8 +1,7 @@
-// The my-code lens: the learner's stages beside the reference's. Everything but `render` and `draw`
-// is pure.
+// The my-code lens: the learner's stages beside the reference's. Everything but `draw` is pure.
 
 import { drawCells, reachOf } from "./cells.js";
-import { copy, csv, floats, bytes, h, linked, listen, predictFirst, readout, select, table }
+import { copy, csv, floats, bytes, h, linked, listen, readout, select, table, widget }
   from "./parts.js";
 import { names, visible } from "./tokens.js";
 
@@ -249,10 +248,4 @@ function draw(model, el) {
   return () => { stop(); group.stop(); watch.disconnect(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -1,12 +1,11 @@
 // Training that can be watched: the loss, the held-out numbers, and the cross-attention of one
 // number as it forms. Every look at the model is kept, so that the learner can go back in time.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { agreed, cellSentence, drawCrossing, headChoices, headTitle, picked }
   from "./crossing.js";
-import {
-  copy, csv, floats, h, linked, listen, predictFirst, probabilities, readout, select, table,
-} from "./parts.js";
+import { copy, csv, floats, h, linked, listen, probabilities, readout, select, table, widget }
+  from "./parts.js";
 import { names, visible } from "./tokens.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -249,10 +248,4 @@ function draw(model, place) {
   return () => { stop(); group.stop(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -1,17 +1,16 @@
 // The mask painter: who may look at whom, painted by hand, and what follows from it.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { first, fits, LARGEST, later, leaks, RULES, weigh } from "./flow.js";
 import { drawGrid } from "./grids.js";
 import { cividis } from "./matrix.js";
 import { begin, maskOf, masksOf, real, reduce, same, SIDES } from "./paint.js";
-import { copy, csv, floats, h, legend, linked, listen, predictFirst, readout, select, table }
+import { copy, csv, floats, h, legend, linked, listen, mailbox, readout, select, table, widget }
   from "./parts.js";
 import { visible } from "./tokens.js";
 
 const SYNCED = ["masks", "part", "layers"];
 const SHOWN = { mask: "mask", encoder: "encoder", decoder: "decoder", cross: "across" };
-const PAUSE = 100; // ms between messages to Python
 
 // What each number is called: [of a row, of a column].
 export function called(state, part = state.part) {
@@ -160,28 +159,18 @@ function slider(text, low, act) {
 
 function draw(model, el) {
   const start = model.get("start"), tables = unpack(start.scores);
-  let state = begin((name) => model.get(name)), waiting = false, sending = null, open = false;
+  let state = begin((name) => model.get(name)), waiting = false, open = false;
   const parts = Object.keys(state.grids), three = parts.length > 1;
 
   function act(event) {
     const before = state;
     state = reduce(state, event);
     if (!same(before.cursor, state.cursor) && state.cursor) choose();
-    tell();
+    tell({ masks: masksOf(state), part: state.part, layers: state.layers });
     if (!waiting) requestAnimationFrame(show);
     waiting = true;
   }
-  function tell() {
-    const values = { masks: masksOf(state), part: state.part, layers: state.layers };
-    const news = SYNCED.filter((trait) => !same(model.get(trait), values[trait]));
-    news.forEach((trait) => model.set(trait, values[trait]));
-    if (news.length) sending ??= setTimeout(send, PAUSE);
-  }
-  function send() {
-    clearTimeout(sending);
-    if (sending !== null) model.save_changes();
-    sending = null;
-  }
+  const { tell, send } = mailbox(model, SYNCED);
   const isSquare = () => maskOf(state).length === maskOf(state)[0].length;
   const choose = () => { if (isSquare()) link.tell(state.cursor.row); };
   const link = linked(model, (index) => {
@@ -331,10 +320,4 @@ function draw(model, el) {
   return () => { stop(); link.stop(); send(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

@@ -99,6 +99,24 @@ export function listen(model, handlers) {
   };
 }
 
+// Messages to Python, at most one each 100 ms: one a frame would slow the hand. `tell` keeps those
+// traits of `values` that are news; `send` sends at once, for the end.
+export function mailbox(model, names) {
+  let sending = null;
+  function send() {
+    clearTimeout(sending);
+    if (sending !== null) model.save_changes();
+    sending = null;
+  }
+  function tell(values) {
+    const news = names.filter((name) =>
+      JSON.stringify(model.get(name)) !== JSON.stringify(values[name]));
+    news.forEach((name) => model.set(name, values[name]));
+    if (news.length) sending ??= setTimeout(send, 100);
+  }
+  return { tell, send };
+}
+
 // Linked selection: `choose` is called with the index of a token that was chosen in another
 // instrument of the same group on this page; `tell` says what was chosen here.
 export function linked(model, choose) {
@@ -118,7 +136,7 @@ export function linked(model, choose) {
 
 // Predict first. Calls `draw(place)` at once if nothing is asked, else once the learner has
 // answered or skipped; the answer is written to the model and stands above what is drawn.
-export function predictFirst(model, place, draw) {
+function predictFirst(model, place, draw) {
   const show = () => {
     const question = model.get("question"), answer = model.get("answer");
     place.replaceChildren();
@@ -151,3 +169,11 @@ export function predictFirst(model, place, draw) {
   show();
   return listen(model, { "change:answer": show });
 }
+
+// What an instrument exports: `draw(model, place)` behind the question, if there is one. draw
+// returns what must be called at the end.
+export const widget = (draw) => ({ render({ model, el }) {
+  let end = () => {};
+  const stop = predictFirst(model, el, (place) => { end(); end = draw(model, place); });
+  return () => { stop(); end(); };
+} });

@@ -1,14 +1,13 @@
 // The position explorer: how a model is told the order of its tokens, one question a tab.
-// Everything but `draw` and `render` is pure.
+// Everything but `draw` is pure.
 
 import { fixed } from "./mix.js";
-import { copy, csv, h, linked, listen, predictFirst, readout, table } from "./parts.js";
+import { copy, csv, h, linked, listen, mailbox, readout, table, widget } from "./parts.js";
 import { asTable, placed, told } from "./position_sums.js";
 import { PICTURES } from "./position_tabs.js";
 
 const SYNCED = ["tab", "width", "base", "position", "other", "cosine", "heads", "head", "order",
   "query", "key"]; // as in position_explorer.py
-const PAUSE = 100; // ms between messages to Python: one a frame would slow the hand
 
 export const TABS = {
   waves: ["Waves", "What is added at each position?"],
@@ -74,12 +73,12 @@ export function reduce(state, event) {
 
 function draw(model, el) {
   const content = model.get("content"), tabs = content.tabs;
-  let state = begin((name) => model.get(name)), waiting = false, sending = null, open = false;
+  let state = begin((name) => model.get(name)), waiting = false, open = false;
 
   function act(event) {
     const before = state;
     state = reduce(state, event);
-    tell();
+    tell(state);
     const index = state.tab === "move" ? state.query : state.position;
     const was = state.tab === "move" ? before.query : before.position;
     if (index !== was && index < state.tokens && event.type !== "hear") link.tell(index);
@@ -87,17 +86,7 @@ function draw(model, el) {
     waiting = true;
   }
   const link = linked(model, (index) => act({ type: "hear", index }));
-  function tell() {
-    const news = SYNCED.filter((name) =>
-      JSON.stringify(model.get(name)) !== JSON.stringify(state[name]));
-    news.forEach((name) => model.set(name, state[name]));
-    if (news.length) sending ??= setTimeout(send, PAUSE);
-  }
-  function send() {
-    clearTimeout(sending);
-    if (sending !== null) model.save_changes();
-    sending = null;
-  }
+  const { tell, send } = mailbox(model, SYNCED);
 
   const buttons = tabs.map((tab) => h("button", { type: "button", role: "tab",
     onclick: () => act({ type: "tab", to: tab }),
@@ -162,10 +151,4 @@ function draw(model, el) {
   return () => { stop(); link.stop(); send(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

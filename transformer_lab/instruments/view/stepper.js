@@ -1,9 +1,9 @@
 // The Q/K/V stepper: attention as a strip of matrices, one step of it laid out as row times column.
-// Everything but `render` and the functions that draw is pure.
+// Everything but the functions that draw is pure.
 
 import { drawCells, reachOf } from "./cells.js";
 import { brief, fixed } from "./mix.js";
-import { copy, csv, h, linked, listen, predictFirst, table } from "./parts.js";
+import { copy, csv, h, linked, listen, mailbox, table, widget } from "./parts.js";
 import { axes, belongs, editable, flow, MATRICES, placeName, route, STEPS, strip, written }
   from "./stages.js";
 import { visible } from "./tokens.js";
@@ -12,7 +12,6 @@ const INPUTS = ["states", "query_weight", "key_weight", "value_weight", "query",
   "mask", "scale"];
 const SYNCED = [...INPUTS, "step", "token"];
 const LIMIT = 1e6; // as in stepper.py
-const PAUSE = 100; // ms between messages to Python: one a frame would slow the hand
 // Pixels of a cell: best, least in the step, least in the strip with numbers, and without.
 const ROOMY = 42, TIGHT = 26, LEGIBLE = 29, BARE = 7;
 
@@ -128,7 +127,7 @@ function draw(model, el) {
   const labels = { tokens: tokenNames, looked: lookedNames };
   const axis = { t: numbered(tokens, tokenNames), s: numbered(looked, lookedNames) };
   const letters = Math.max(1, ...axis.t.map((x) => x.length), ...axis.s.map((x) => x.length));
-  let state = begin((name) => model.get(name)), point = null, waiting = false, sending = null;
+  let state = begin((name) => model.get(name)), point = null, waiting = false;
   let open = false, width = 0;
 
   function act(event) {
@@ -136,23 +135,14 @@ function draw(model, el) {
     state = reduce(state, event);
     point = null;
     if (state.at.t !== before && event.type !== "token") group.tell(state.at.t);
-    tell();
+    tell(state);
     later();
   }
   function later() {
     if (!waiting) requestAnimationFrame(show);
     waiting = true;
   }
-  function tell() {
-    const news = SYNCED.filter((name) => !same(model.get(name), state[name]));
-    news.forEach((name) => model.set(name, state[name]));
-    if (news.length) sending ??= setTimeout(send, PAUSE);
-  }
-  function send() {
-    clearTimeout(sending);
-    if (sending !== null) model.save_changes();
-    sending = null;
-  }
+  const { tell, send } = mailbox(model, SYNCED);
   const group = linked(model, (index) => {
     if (index >= 0 && index < tokens.length) act({ type: "token", index });
   });
@@ -367,10 +357,4 @@ function draw(model, el) {
   return () => { unlisten(); group.stop(); watch.disconnect(); send(); };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);

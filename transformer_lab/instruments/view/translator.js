@@ -1,11 +1,10 @@
 // The translator: the decoder piece by piece, what it expects next, and where it looks for it.
-// Everything but `render` and `draw` is pure.
+// Everything but `draw` is pure.
 
 import { agreed, cellSentence, drawCrossing, headChoices, headTitle, peak, picked }
   from "./crossing.js";
-import {
-  copy, csv, floats, h, linked, listen, predictFirst, probabilities, readout, select, table,
-} from "./parts.js";
+import { copy, csv, floats, h, linked, listen, probabilities, readout, select, table, widget }
+  from "./parts.js";
 import { names, visible } from "./tokens.js";
 
 const SYNCED = ["step", "width", "beam", "attention"];
@@ -332,10 +331,4 @@ function ownText(model, content, offline) {
       tries.length ? h("span", { class: "tl-quiet" }, "or try") : null, ...tries), note) };
 }
 
-function render({ model, el }) {
-  let end = () => {};
-  const stop = predictFirst(model, el, (below) => { end(); end = draw(model, below); });
-  return () => { stop(); end(); };
-}
-
-export default { render };
+export default widget(draw);
