@@ -2,13 +2,15 @@
 
     python benchmarks/generation.py [rounds]
 
-Milliseconds per token, medians of interleaved rounds on 2 threads, greedy, from a prompt of 8
-tokens; "products" are only the matrix products that one token needs. Then cached against uncached.
+Milliseconds per token behind the prompt of 8 tokens, medians of interleaved rounds on 2 threads,
+greedy: 49 new tokens take so much longer than one. "products" are only the matrix products that
+one token needs. Then cached against uncached.
 """
 
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from _rounds import medians
@@ -57,43 +59,43 @@ def timed(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, floa
     return {name: taken / NEW for name, taken in medians(calls, rounds).items()}
 
 
-def theirs_writes(model: nn.Module, prompt: Tensor) -> Callable[[], object]:
+def theirs_writes(model: nn.Module, prompt: Tensor) -> Callable[[int], object]:
     mask = torch.ones_like(prompt)
 
     @torch.no_grad()
-    def run() -> object:
+    def run(new: int) -> object:
         return model.generate(
-            prompt, attention_mask=mask, max_new_tokens=NEW, do_sample=False, use_cache=True
+            prompt, attention_mask=mask, max_new_tokens=new, do_sample=False, use_cache=True
         )
 
     return run
 
 
+def beside_peers(sizes: tuple[int, ...], rounds: int) -> None:
+    L, H, D, V, room, B = sizes
+    model, theirs = pair(L, H, D, V, room)
+    prompt = torch.randint(0, V, (B, 8))
+    write = {"ours": partial(generate, model, prompt), "HF": theirs_writes(theirs, prompt)}
+    calls = {f"{k} {n}": partial(w, n) for k, w in write.items() for n in (1, NEW + 1)}
+    ms = timed({**calls, "products": products(model, B)}, rounds)
+    ours, hf = (ms[f"{k} {NEW + 1}"] - ms[f"{k} 1"] for k in write)
+    print(
+        f"{f'{L}×{H}×{D}, {B}':24} {ours:8.2f} {hf:8.2f} {ms['products']:8.2f} "
+        f"{hf / ours:8.2f} {ours / ms['products']:13.2f}"
+    )
+
+
 def main(rounds: int) -> None:
     names = f"{'ours':>8} {'HF':>8} {'products':>8} {'HF/ours':>8} {'ours/products':>13}"
     print(f"{'shape, batch':24} {names}")
-    for L, H, D, V, room, B in SHAPES + LARGE:
-        model, theirs = pair(L, H, D, V, room)
-        prompt = torch.randint(0, V, (B, 8))
-        few = rounds if D < 500 else max(3, rounds // 3)
-        ms = timed(
-            {
-                "ours": lambda m=model, p=prompt: generate(m, p, NEW),
-                "HF": theirs_writes(theirs, prompt),
-                "products": products(model, B),
-            },
-            few,
-        )
-        print(
-            f"{L}×{H}×{D}, {B:<12} {ms['ours']:8.2f} {ms['HF']:8.2f} {ms['products']:8.2f} "
-            f"{ms['HF'] / ms['ours']:8.2f} {ms['ours'] / ms['products']:13.2f}"
-        )
+    for sizes in SHAPES + LARGE:
+        beside_peers(sizes, rounds if sizes[2] < 500 else max(3, rounds // 3))
     model, _ = pair(4, 4, 128, 65, 1024)
     print(f"\n{'T':>5} {'cached ms':>10} {'uncached ms':>12} {'speed-up':>9}")
     for T in (32, 128, 512):
         prompt = torch.randint(0, 65, (1, T))
         ms = timed(
-            {str(c): lambda c=c, p=prompt: generate(model, p, NEW, cache=c) for c in (True, False)},
+            {str(c): partial(generate, model, prompt, NEW, cache=c) for c in (True, False)},
             max(3, rounds // 3),
         )
         print(f"{T:5} {ms['True']:10.2f} {ms['False']:12.2f} {ms['False'] / ms['True']:9.1f}")

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from transformer_lab.bounds import check_number
-from transformer_lab.checks import check_ids, check_tensor
+from transformer_lab.checks import check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
-from transformer_lab.writer import Writer
+from transformer_lab.step import is_plain
+from transformer_lab.writer import Writer, check_prompt
 
 
 @torch.no_grad()
@@ -51,7 +52,7 @@ def generate(
         raise TypeError(f"cache must be True or False, got {cache!r}")
     if seed is not None:
         check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
-    _check(model, tokens, max_new_tokens, source)
+    check_prompt(model, tokens, max_new_tokens, source)
     if end_id is not None:
         most = model.config.vocab_size - 1
         check_number("end_id", end_id, least=0, most=most, integer=True)
@@ -59,25 +60,40 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        writer = Writer(model, tokens, max_new_tokens, cache, source, mask)
-        if beams > 1:
-            return search(writer, max_new_tokens, beams, length_penalty, end_id)
-        ended = torch.zeros(len(tokens), 1, dtype=torch.bool, device=tokens.device)
-        for _ in range(max_new_tokens):
-            logits = writer.next_logits()
-            if temperature == 0:
-                chosen = logits.argmax(-1, keepdim=True)
+        with torch.inference_mode(is_plain(model)):  # what a hook keeps must be of use later
+            writer = Writer(model, tokens, max_new_tokens, cache, source, mask)
+            if beams > 1:
+                written = search(writer, max_new_tokens, beams, length_penalty, end_id)
             else:
-                kept = filtered(logits / temperature, top_k, top_p, min_p)
-                chosen = torch.multinomial(kept.softmax(-1), 1, generator=random)
-            if end_id is not None:
-                chosen = chosen.masked_fill(ended, end_id)
-                ended |= chosen == end_id
-            writer.append(chosen)
-            if end_id is not None and ended.all():
-                break
+                filters = top_k, top_p, min_p
+                written = _draw(writer, max_new_tokens, temperature, filters, random, end_id)
     finally:
         model.train(was_training)
+    return written.clone()  # an ordinary tensor
+
+
+def _draw(
+    writer: Writer,
+    max_new_tokens: int,
+    temperature: float,
+    filters: tuple,
+    random: torch.Generator | None,
+    end_id: int | None,
+) -> Tensor:
+    ended = torch.zeros_like(writer.tokens[:, :1], dtype=torch.bool)
+    for _ in range(max_new_tokens):
+        logits = writer.next_logits()
+        if temperature == 0:
+            chosen = logits.argmax(-1, keepdim=True)
+        else:
+            kept = filtered(logits / temperature, *filters)
+            chosen = torch.multinomial(kept.softmax(-1), 1, generator=random)
+        if end_id is not None:
+            chosen = chosen.masked_fill(ended, end_id)
+            ended |= chosen == end_id
+        writer.append(chosen)
+        if end_id is not None and ended.all():
+            break
     return writer.tokens
 
 
@@ -158,29 +174,3 @@ def _check_filters(top_k: int | None, top_p: float | None, min_p: float | None) 
     for name, share in (("top_p", top_p), ("min_p", min_p)):
         if share is not None:
             check_number(name, share, above=0, most=1)
-
-
-def _check(
-    model: LanguageModel | EncoderDecoder, tokens: Tensor, new: int, source: Tensor | None
-) -> None:
-    if not isinstance(model, LanguageModel | EncoderDecoder):
-        raise TypeError(
-            f"model must be a LanguageModel or an EncoderDecoder, got {type(model).__name__}"
-        )
-    if isinstance(model, EncoderDecoder) is (source is None):
-        raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
-    reader = model.embedding if isinstance(model, LanguageModel) else model.target_embedding
-    check_ids("tokens", tokens, reader.tokens)
-    if source is not None:
-        check_tensor("source", source)
-        if source.shape[:1] != tokens.shape[:1]:
-            raise ValueError(
-                f"source and tokens must have as many rows, got {tuple(source.shape)} and "
-                f"{tuple(tokens.shape)}"
-            )
-    config = model.config
-    if config.positions not in ("none", "alibi") and tokens.shape[1] + new > config.max_len:
-        raise ValueError(
-            f"{tokens.shape[1]} tokens and max_new_tokens={new} more reach beyond the model's "
-            f"max_len={config.max_len}"
-        )

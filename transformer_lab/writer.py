@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from transformer_lab.cache import KeyValueCache
-from transformer_lab.checks import check_boolean
+from transformer_lab.checks import check_boolean, check_ids, check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
+from transformer_lab.step import Step, is_plain
 
 
 class Writer:
@@ -42,6 +43,7 @@ class Writer:
                 self._own = [own for own, _ in pairs]
         elif cached:
             self._cache = self._caches = self._own = model.new_cache(length)
+        self._step = Step(model) if self._caches and is_plain(model) else None
 
     def next_logits(self) -> Tensor:
         """Logits (B, V) for the token that follows."""
@@ -51,6 +53,8 @@ class Writer:
         if isinstance(self.model, EncoderDecoder):
             assert self._states is not None
             logits = self.model.decode(tokens, self._states, self._source_mask, self._cache)
+        elif self._step is not None and self._caches[0].length:
+            return self._step(tokens, self._mask, self._caches)
         else:
             logits = self.model(tokens, self._mask, self._cache)
         return logits[:, -1]
@@ -115,3 +119,30 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[Tensor,
         tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = True
     return tokens, mask
+
+
+def check_prompt(
+    model: LanguageModel | EncoderDecoder, tokens: Tensor, new: int, source: Tensor | None
+) -> None:
+    """Raises TypeError or ValueError for what generate cannot go on from, by `new` tokens."""
+    if not isinstance(model, LanguageModel | EncoderDecoder):
+        raise TypeError(
+            f"model must be a LanguageModel or an EncoderDecoder, got {type(model).__name__}"
+        )
+    if isinstance(model, EncoderDecoder) is (source is None):
+        raise ValueError("source (B, S) goes with an EncoderDecoder, and only with one")
+    reader = model.embedding if isinstance(model, LanguageModel) else model.target_embedding
+    check_ids("tokens", tokens, reader.tokens)
+    if source is not None:
+        check_tensor("source", source)
+        if source.shape[:1] != tokens.shape[:1]:
+            raise ValueError(
+                f"source and tokens must have as many rows, got {tuple(source.shape)} and "
+                f"{tuple(tokens.shape)}"
+            )
+    config = model.config
+    if config.positions not in ("none", "alibi") and tokens.shape[1] + new > config.max_len:
+        raise ValueError(
+            f"{tokens.shape[1]} tokens and max_new_tokens={new} more reach beyond the model's "
+            f"max_len={config.max_len}"
+        )
