@@ -43,7 +43,9 @@ class Writer:
                 self._own = [own for own, _ in pairs]
         elif cached:
             self._cache = self._caches = self._own = model.new_cache(length)
-        self._step = Step(model) if self._caches and is_plain(model) else None
+        self._step: Step | None = None
+        if self._caches and isinstance(model, LanguageModel) and is_plain(model):
+            self._step = Step(model)
 
     def next_logits(self) -> Tensor:
         """Logits (B, V) for the token that follows."""
