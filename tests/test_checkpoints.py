@@ -236,12 +236,10 @@ def test_without_the_real_model_the_courses_own_reads(monkeypatch, capsys) -> No
     assert model(ids, mask).isfinite().all()
 
 
-def test_a_model_without_known_checksums_is_read_from_a_folder_only(tmp_path, monkeypatch) -> None:
+def test_gpt2_of_any_size_is_read_from_a_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("TRANSFORMER_LAB_GPT2", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"TRANSFORMER_LAB_GPT2.*config\.json.*folder="):
+    with pytest.raises(FileNotFoundError, match=r"TRANSFORMER_LAB_GPT2.*config\.json.*download="):
         load_pretrained("gpt2", fallback=True)
-    with pytest.raises(ValueError, match="no checksums"):
-        load_pretrained("gpt2", download=True)
     model = LanguageModel(ModelConfig(30, positions="learned", activation="gelu_tanh"))
     save_folder(model, tmp_path)
     back, tokenizer = load_pretrained("gpt2", tmp_path)
@@ -252,6 +250,24 @@ def test_a_model_without_known_checksums_is_read_from_a_folder_only(tmp_path, mo
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors missing"):
         load_pretrained("gpt2")
+
+
+@pytest.mark.parametrize("name", ["minilm", "gpt2"])
+def test_a_download_is_of_one_revision_and_each_file_has_its_checksum(
+    name, tmp_path, monkeypatch
+) -> None:
+    asked = {}
+    monkeypatch.setattr("transformer_lab.pretrained.find_spec", lambda _name: None)
+    monkeypatch.setattr(
+        "pooch.retrieve", lambda url, sha, file, folder, **_: asked.update({file: (url, sha)})
+    )
+    find_pretrained(name, download=True)
+    assert set(asked) == {"model.safetensors", "tokenizer.json", "config.json"}
+    for file, (url, sha) in asked.items():
+        assert re.fullmatch(
+            f"https://huggingface.co/[^/]+/[^/]+/resolve/[0-9a-f]{{40}}/{file}", url
+        )
+        assert re.fullmatch("sha256:[0-9a-f]{64}", sha)
 
 
 def test_a_folder_with_another_family_is_named(tmp_path: Path) -> None:

@@ -117,8 +117,9 @@ def load_pretrained(
 ) -> tuple[TextEncoder | LanguageModel, FileTokenizer | None]:
     """A real model in our own modules, in eval mode, and its tokenizer.
 
-    name is "minilm" (all-MiniLM-L6-v2, 22.7 million parameters), "gpt2" (any size of it, from a
-    folder of yours), or "course", the small encoder that comes with the package. Every known
+    name is "minilm" (all-MiniLM-L6-v2, 22.7 million parameters), "gpt2" (any size of it from a
+    folder of yours, the small one with download=True), or "course", the small encoder that comes
+    with the package. Every known
     checksum is verified first. With fallback=True an encoder that cannot be found is replaced by
     "course", and one line says so.
     Raises ValueError for an unknown name or a file that is not the expected one, FileNotFoundError

@@ -15,10 +15,11 @@ class Pretrained:
     family: str  # the model_type in its config.json
     variable: str  # an environment variable that names a folder
     licence: str
+    url: str  # a pinned revision on the model hub
     files: dict[str, str | None]  # name -> sha256, None where we do not know it
     package: str | None = None  # an installed package that holds the files; never imported
     folder: str = ""  # below that package
-    url: str | None = None  # a pinned revision on the model hub
+    at_url: dict[str, str] | None = None  # name -> sha256 of what lies there; None: as in files
     stand_in: str | None = None  # what may read in its place where it is missing
 
 
@@ -42,7 +43,14 @@ PRETRAINED = {
         family="gpt2",
         variable="TRANSFORMER_LAB_GPT2",
         licence="MIT",
-        files={"model.safetensors": None, "config.json": None},
+        files={"model.safetensors": None, "config.json": None},  # any size, or one that you trained
+        url="https://huggingface.co/openai-community/gpt2/resolve/"
+        "607a30d783dfa663caf39e06633721c8d4cfcd7e/",
+        at_url={
+            "model.safetensors": "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+            "tokenizer.json": "8414cab924d8b9b33013f0d221c5862f365ee9be39c5c2bfae8a5a9e970478a6",
+            "config.json": "0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4",
+        },
     ),
 }
 
@@ -51,9 +59,8 @@ def find_pretrained(name: str, folder: str | Path | None = None, download: bool 
     """The folder that holds a real model's files: the first of
 
     the given folder, the environment variable (TRANSFORMER_LAB_MINILM), the installed package, and
-    with download=True the model hub at a pinned revision. Raises ValueError for an unknown name or
-    a download that is not pinned, FileNotFoundError, naming each place and what to do, when there
-    is none.
+    with download=True the model hub at a pinned revision. Raises ValueError for an unknown name,
+    FileNotFoundError, naming each place and what to do, when there is none.
     """
     known = known_model(name)
     chosen = folder or os.environ.get(known.variable)
@@ -65,19 +72,13 @@ def find_pretrained(name: str, folder: str | Path | None = None, download: bool 
     spec = find_spec(known.package) if known.package else None
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations))) / known.folder
+    again = "Run the set-up again with a network (python3 course.py lab), or " * bool(known.package)
     set_folder = f"set {known.variable} to a folder with {', '.join(known.files)}"
-    if known.url is None:
-        kind = ValueError if download else FileNotFoundError
-        raise kind(
-            f"{name} is not on this machine, and we know no checksums that would make its download "
-            f"safe. Get it from its publisher and {set_folder}, or give it as folder="
-        )
     if download:
         return _download(name, known)
     raise FileNotFoundError(
-        f"the files of {name} are not on this machine. Run the set-up again with a network "
-        f"(python3 course.py lab), or {set_folder}, or call load_pretrained({name!r}, "
-        f"download=True)"
+        f"the files of {name} are not on this machine. {again}{set_folder}, or call "
+        f"load_pretrained({name!r}, download=True)"
     )
 
 
@@ -108,7 +109,7 @@ def _download(name: str, known: Pretrained) -> Path:
     import pooch
 
     folder = Path(pooch.os_cache("transformer-lab")) / name
-    for file, sha in known.files.items():
+    for file, sha in (known.at_url or known.files).items():
         pooch.retrieve(
             f"{known.url}{file}", f"sha256:{sha}", file, folder, progressbar=sys.stderr.isatty()
         )
