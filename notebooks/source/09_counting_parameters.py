@@ -92,7 +92,7 @@ check("count_attention", my_attention_count)
 
 # %% [markdown]
 # ## A layer
-# A layer has an attention block, a feed-forward block and a norm for each. The feed-forward block goes from D to F, which is 4·D in most models, and back.
+# A layer has an attention block, a feed-forward block and a norm for each. The feed-forward block goes from D to F, which is 4·D in most models, and back. A norm has a scale and a shift, D numbers each.
 
 # %% tags=["q-39"]
 predict(
@@ -102,7 +102,7 @@ predict(
 )
 
 # %% tags=["q-39"]
-gpt2 = PRESETS["gpt2"]
+gpt2 = PRESETS["gpt2"]  # the sizes of the real model
 layer = layer_formula(gpt2)
 for name, amount in layer.items():
     print(f"{name:24}{amount:10,}")
@@ -113,7 +113,7 @@ claim("09-feed-forward-two-thirds", feed_forward / layer.total)
 outcome("09-two-thirds", "about two thirds")
 
 # %% [markdown]
-# 8·D² against 4·D². Attention carries something from token to token. The larger part of a layer works on each token alone, as you saw in lesson 07.
+# 8·D² against 4·D². (`only` adds up the components with these words in their names.) Attention carries something from token to token. The larger part of a layer works on each token alone, as you saw in lesson 07.
 #
 # ### Exercise · A layer to the last parameter (6 minutes, ●●○)
 
@@ -189,7 +189,7 @@ claim("09-formula-is-the-module", agree)
 
 # %% [markdown]
 # ## Real models, from their own files
-# A published model comes with a file, `config.json`. It says all that a count needs. Families use other words for the same things: D is `n_embd` in one and `hidden_size` in the next. These are such files, without the lines that change no count.
+# A published model comes with a file, `config.json`. It says all that a count needs. Families use other words for the same things: D is `n_embd` in one and `hidden_size` in the next. These are such files, shortened.
 
 # %%
 files = {}
@@ -602,7 +602,7 @@ claim("09-scores-and-mix-share", work.only("scores", "mix") / work.total)
 outcome("09-flops", "about an eighth")
 
 # %% [markdown]
-# torch can count while a model runs. One layer at GPT-2's sizes, once with attention written out and once with the fused kernel:
+# torch can count while a model runs. One layer at GPT-2's sizes, once with attention written out and once with the fused kernel. (The first count takes some seconds: torch loads its compiler for it.)
 
 # %%
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -611,11 +611,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformer_lab.models import LanguageModel
 
 config = replace(gpt2.config, n_layers=1, vocab_size=1000)
-model, tokens = LanguageModel(config).eval(), torch.randint(1000, (1, 256))
+one_layer, tokens = LanguageModel(config).eval(), torch.randint(1000, (1, 256))
 counted = []
 for kernel in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):  # written out, fused
     with torch.no_grad(), sdpa_kernel(kernel), FlopCounterMode(display=False) as counter:
-        model(tokens)
+        one_layer(tokens)
     counted.append(counter.get_total_flops())
 ours = flops(config, T=256)
 claim("09-torch-counts-the-same", ours.total - counted[0])
@@ -693,21 +693,21 @@ outcome("09-training", "more than ten times")
 
 # %%
 small = ModelConfig(300, d_model=256, n_layers=2)
-model, sizes = LanguageModel(small), {}
-own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+writer, aside = LanguageModel(small), {}
+own = {p.untyped_storage().data_ptr() for p in (*writer.parameters(), *writer.buffers())}
 
 
 def put_aside(tensor):
     place = tensor.untyped_storage()
     if place.data_ptr() not in own:
-        sizes[place.data_ptr()] = (place.nbytes(), tensor)
+        aside[place.data_ptr()] = (place.nbytes(), tensor)
     return tensor
 
 
 with torch.autograd.graph.saved_tensors_hooks(put_aside, lambda tensor: tensor):
-    logits = model(torch.randint(300, (3, 64)))
+    logits = writer(torch.randint(300, (3, 64)))
     loss = nn.functional.cross_entropy(logits.flatten(0, 1), torch.randint(300, (3 * 64,)))
-measured = sum(size for size, _ in sizes.values())
+measured = sum(size for size, _ in aside.values())
 predicted = memory(small, T=64, B=3, training=True)["activations"]
 claim("09-activations-measured", predicted / measured)
 
@@ -723,8 +723,11 @@ predict(
 )
 
 # %%
-llama = memory(PRESETS["llama-2-7b"], T=4096, dtype=torch.float16)["key/value cache"]
-claim("09-cache-of-llama", llama / GiB)
+llama = [memory(PRESETS["llama-2-7b"], T=4096, B=B, dtype=torch.float16) for B in (1, 8)]
+for B, bytes_of in zip((1, 8), llama):
+    listed = ", ".join(f"{part} {amount / GiB:.1f} GiB" for part, amount in bytes_of.items())
+    print(f"{B} text{'s' * (B > 1)}: {listed}")
+claim("09-cache-of-llama", llama[0]["key/value cache"] / GiB)
 
 # %%
 claim("09-cache-of-gpt2", memory(gpt2, T=1024)["key/value cache"] / 2**20)
@@ -733,12 +736,12 @@ claim("09-cache-of-gpt2", memory(gpt2, T=1024)["key/value cache"] / 2**20)
 outcome("09-cache", "2 GiB")
 
 # %% [markdown]
-# For *one* text. Eight texts at once, and the cache is larger than the weights. That is why newer models share keys and values between heads, as you did in lesson 05. The package's own cache weighs what the formula says:
+# Eight texts at once, and the cache is larger than the weights. That is why newer models share keys and values between heads, as you did in lesson 05. The package's own cache weighs what the formula says:
 
 # %%
-caches = model.new_cache()
+caches = writer.new_cache()
 with torch.no_grad():
-    model(torch.randint(300, (3, 64)), cache=caches)
+    writer(torch.randint(300, (3, 64)), cache=caches)
 held = sum(tensor.nbytes for cache in caches for tensor in cache.held())
 claim("09-cache-measured", held - memory(small, T=64, B=3)["key/value cache"])
 
@@ -759,6 +762,7 @@ check("cache_bytes", my_cache)
 # Two messages that everybody meets, and two silences. This cell makes them.
 
 # %%
+model = LanguageModel(small)
 attempts = [
     lambda: LanguageModel(ModelConfig(300, 48)).load_state_dict(model.state_dict()),
     lambda: LanguageModel(small).load_state_dict(dict(model.named_parameters())),
@@ -767,13 +771,12 @@ for attempt in attempts:
     try:
         attempt()
     except RuntimeError as error:
-        print("\n".join(str(error).split("\n")[:2]), "…\n")
+        print(str(error).split("\n")[1].strip(), "\n")
 by_names = sum(tensor.numel() for tensor in model.state_dict().values())
-once = sum(p.numel() for p in model.parameters() if p.requires_grad)
-print(f"state_dict {by_names:,}   parameters {once:,}   formula {formula(small).total:,}")
+print(f"formula {formula(small).total:,}   state_dict {by_names:,}", end="   ")
 for p in model.embedding.parameters():
     p.requires_grad_(False)
-print("frozen tables:", f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,}")
+print(f"requires_grad {sum(p.numel() for p in model.parameters() if p.requires_grad):,}")
 
 # %% [markdown]
 # 1. **The shapes differ.** The file was written by a model of another size. Read the two shapes; they name D or V.
