@@ -27,15 +27,7 @@ from torch import nn
 from transformer_lab import plots
 from transformer_lab.claims import claim
 from transformer_lab.config import ModelConfig
-from transformer_lab.counting import (
-    PRESETS,
-    count,
-    crossover,
-    flops,
-    formula,
-    layer_formula,
-    memory,
-)
+from transformer_lab.counting import PRESETS, count, formula, layer_formula
 from transformer_lab.exercises import check, hint, progress, reveal
 from transformer_lab.instruments.predict import outcome, predict
 from transformer_lab.skeleton import skeleton
@@ -533,7 +525,8 @@ outcome("09-117", "the vocabulary of GPT-1")
 # The arithmetic is exact: with the 40,478 tokens of the model before it, all four labels come out. That somebody counted with the old vocabulary is an **inference**. The authors have written that the counts in their paper were wrong due to an error, and not which error.
 #
 # That the usual list gives 117 as well is an accident. One number that fits proves nothing; four do more.
-#
+
+# %% [markdown]
 # ## A table that does not follow from its text
 # "Attention Is All You Need" describes its models in full, says that the vocabulary has about 37,000 tokens, and prints their sizes in table 3: base 65 million, big 213 million. Which vocabulary fits?
 #
@@ -594,6 +587,8 @@ predict(
 )
 
 # %%
+from transformer_lab.counting import flops
+
 work = flops(gpt2, T=1024)
 print(f"{work.total:,} FLOPs")
 claim("09-scores-and-mix-share", work.only("scores", "mix") / work.total)
@@ -645,6 +640,8 @@ plots.lines(
 )
 
 # %%
+from transformer_lab.counting import crossover
+
 claim("09-half-at-six-widths", crossover(gpt2) / gpt2.config.d_model)
 
 # %%
@@ -676,6 +673,8 @@ predict(
 )
 
 # %%
+from transformer_lab.counting import memory
+
 GiB, batches = 2**30, (1, 8, 32)
 kept = [memory(gpt2, T=1024, B=B, training=True) for B in batches]
 names = [f"{B} text{'s' * (B > 1)}" for B in batches]
@@ -786,14 +785,15 @@ print(f"requires_grad {sum(p.numel() for p in model.parameters() if p.requires_g
 
 # %% [markdown]
 # ## The map of the course
-# You now have every part. This is the translator of lesson 08, drawn from its config and from the formula: if the model changes, so does the map.
+# You now have every part. This is the translator of lesson 08, drawn from its config and from the formula: if the model changes, so does the map. Follow the black lines from the top down. What a block adds joins the line at its +.
 
 # %%
 from transformer_lab import tasks
 from transformer_lab.course_map import course_map
 
-task = tasks.NumberWords(train=5000, held_out=1000)
-translator = ModelConfig(len(task.german), d_model=64, n_heads=4, n_layers=2, pad_id=0)
+task = tasks.NumberWords(train=3000, held_out=1000)
+sizes = {"d_model": 64, "d_ff": 128, "activation": "relu", "scale_embeddings": True}
+translator = ModelConfig(len(task.german), pad_id=0, **sizes)  # as in lesson 08
 course_map(translator, "encoder-decoder", source_vocab_size=len(task.english))
 
 # %% [markdown]
@@ -804,7 +804,7 @@ course_map(translator, "encoder-decoder", source_vocab_size=len(task.english))
 # - **Norm, +, feed-forward**: [07 · The block](07_the_block.ipynb)
 # - **Cross-attention, output head, the whole translator**: [08 · Encoder and decoder](08_encoder_and_decoder.ipynb)
 #
-# Try `course_map(PRESETS["gpt2"])` and `course_map(PRESETS["bert-base"])`: the same parts.
+# Its layers are narrow: F is 2·D, so attention holds as much as the feed-forward block. Try `course_map(PRESETS["gpt2"])` and `course_map(PRESETS["bert-base"])`: the same parts.
 
 # %% [markdown]
 # ## Where this lives
