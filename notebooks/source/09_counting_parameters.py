@@ -72,6 +72,7 @@ claim("09-block-term-by-term", H * head + output - theirs)
 # H heads of width D / H are three full matrices, D × D, whatever H is. With the output projection the block holds 4·D² weights and 4·D biases.
 #
 # ### Exercise · Four matrices and their biases (5 minutes, ●○○)
+# The model is D wide, its H query heads d = D / H each. Keys and values have K heads of that same width: K = H is usual, fewer is the grouped attention of lesson 05. Where `bias` is False, no linear layer has biases. The norm beside the block does not count.
 
 
 # %%
@@ -108,6 +109,7 @@ outcome("09-two-thirds", "about two thirds")
 # 8·D² against 4·D². (`only` adds up the components with these words in their names.) Attention carries something from token to token. The larger part of a layer works on each token alone, as you saw in lesson 07.
 #
 # ### Exercise · A layer to the last parameter (6 minutes, ●●○)
+# Attention, feed-forward from D to F and back, and two norms. Where `bias` is False, the linear layers have no biases and the norms no shift. The number of heads is not given. Why does it not matter?
 
 
 # %%
@@ -145,6 +147,7 @@ outcome("09-decoder", "about a third more")
 # A mask has no parameters. The difference is the cross-attention of lesson 08: a whole block with four matrices of its own, and its norm.
 #
 # ### Exercise · What a decoder layer has more (5 minutes, ●●○)
+# All biases, every norm with scale and shift. With `cross` the layer is a translator's. Without, it is one of a language model such as GPT-2, which has no encoder to look at.
 
 
 # %%
@@ -160,6 +163,7 @@ check("count_decoder_layer", my_decoder_count)
 # Before the layers stand the tables: a vector of D numbers for each token of the vocabulary, V · D, and in GPT-2 one for each position. Behind the layers: a last norm, and the **output head** that gives a score to each token of the vocabulary. The head may use the token vectors as its matrix. It is **tied** then.
 #
 # ### Exercise · Whose 124 million is this? (8 minutes, ●●○)
+# V token vectors, `max_len` position vectors, L layers without cross-attention (all biases, F = 4·D), one norm after the last layer, and a head from D to V without a bias, which may be tied. GPT-2 small is (50257, 1024, 768, 12, tied). It comes to exactly 124,439,808.
 
 
 # %% tags=["q-09"]
@@ -268,17 +272,21 @@ predict(
 
 # %%
 shown = ["minilm-l6", "gpt2", "gpt2-xl", "llama-3-8b"]
-words = {
-    "tables and head": ("token embedding", "position embedding", "output head"),
-    "attention": [f"attention {part}" for part in ("query", "key", "value", "output")],
-    "feed-forward": ("feed-forward weight", "feed-forward bias"),
-}
-shares = {
-    part: [formula(PRESETS[name]).only(*names) / 1e6 for name in shown]
-    for part, names in words.items()
-}
+tables = ("token embedding", "position embedding", "output head")
+parts = {"tables and head": [], "attention": [], "feed-forward": [], "norms, rest": []}
+for name in shown:
+    model = formula(PRESETS[name])
+    feed_forward = model.only("feed-forward weight", "feed-forward bias")
+    attention = model.only("attention") - model.only("attention norm")
+    amounts = [model.only(*tables), attention, feed_forward]
+    for part, amount in zip(parts, [*amounts, model.total - sum(amounts)]):
+        parts[part].append(amount / 1e6)
 plots.stacked_bars(
-    shown, shares, "Small models are tables, large ones are feed-forward", "millions", share=True
+    shown,
+    parts,
+    "Small models are tables, large ones are feed-forward",
+    "share of the parameters; at the end, the total in millions",
+    share=True,
 )
 
 # %%
@@ -310,7 +318,7 @@ outcome("09-budget", "none")
 # %% [markdown]
 # The token vectors alone are over. Now it is your turn. Reach ten million
 # 1. with V = 50,257;
-# 2. with V = 8,000, which means more and shorter tokens for the same text;
+# 2. with V = 8,192, which means more and shorter tokens for the same text;
 # 3. with the same D as in 2 and *twice the heads*. What changes?
 #
 # Which of the three would you rather train?
@@ -531,6 +539,7 @@ outcome("09-117", "the vocabulary of GPT-1")
 # "Attention Is All You Need" describes its models in full, says that the vocabulary has about 37,000 tokens, and prints their sizes in table 3: base 65 million, big 213 million. Which vocabulary fits?
 #
 # ### Exercise · Which vocabulary fits the table? (10 minutes, ●●●)
+# A post-norm translator has L encoder and L decoder layers with all biases, no norm after a stack, sinusoidal positions, and *one* table of V vectors for source, target and output together. A printed 65 means: any total that rounds to 65 million. Return the smallest and the largest whole V that fits.
 
 
 # %%
@@ -546,6 +555,7 @@ verdict
 # Now all rows of table 3 that give a size. `verdict.working` is your function if it passed, else the package's. In two rows, heads have narrower queries and keys; there you first put back what those matrices lack.
 
 # %%
+# millions, F, D, L, width of a query
 rows = {"base": (65, 2048, 512, 6, 64), "N = 2": (36, 2048, 512, 2, 64)}
 rows |= {"N = 4": (50, 2048, 512, 4, 64), "N = 8": (80, 2048, 512, 8, 64)}
 rows |= {"D = 256": (28, 2048, 256, 6, 32), "D = 1024": (168, 2048, 1024, 6, 128)}
@@ -624,7 +634,7 @@ claim("09-torch-skips-the-fused-kernel", counted[0] - counted[1] - ours.only("sc
 # They grow with T², the rest with T. So from some length on, attention is the larger part of a layer.
 
 # %%
-lengths = [128, 512, 1024, 4096, 4608, 8192, 32768]
+lengths = [128, 512, 1024, 4608, 12288, 32768]
 share = []
 for T in lengths:
     layers = flops(gpt2, T, kind="encoder")  # without the output head
@@ -651,6 +661,7 @@ claim("09-share-by-length", [share[0], share[2], share[-1]])
 # That is 4,608 tokens for GPT-2 small. "Attention is quadratic, so attention is the cost" is false for most texts that most models read.
 #
 # ### Exercise · How long until attention is half the work? (8 minutes, ●●●)
+# On one side scores and mix: every query with every key, in all H heads of width d = D / H. On the other all products with weight matrices: query, key, value, output, and the feed-forward block D to F to D. Keys and values have K heads. Biases, norms and softmax cost nothing here.
 
 
 # %%
@@ -675,7 +686,7 @@ predict(
 # %%
 from transformer_lab.counting import memory
 
-GiB, batches = 2**30, (1, 8, 32)
+GiB, batches = 2**30, (32, 8, 1)
 kept = [memory(gpt2, T=1024, B=B, training=True) for B in batches]
 names = [f"{B} text{'s' * (B > 1)}" for B in batches]
 parts = {part: [m[part] / GiB for m in kept] for part in kept[0]}
@@ -746,6 +757,7 @@ claim("09-cache-measured", held - memory(small, T=64, B=3)["key/value cache"])
 
 # %% [markdown]
 # ### Exercise · What does a long conversation weigh? (4 minutes, ●○○)
+# B texts of T positions, in L layers with K key/value heads of width d = D / H, and `size` bytes for one number.
 
 
 # %%
