@@ -161,7 +161,8 @@ check("count_decoder_layer", my_decoder_count)
 # %% [markdown]
 # ## A whole model
 # Before the layers stand the tables: a vector of D numbers for each token of the vocabulary, V · D, and in GPT-2 one for each position. Behind the layers: a last norm, and the **output head** that gives a score to each token of the vocabulary. The head may use the token vectors as its matrix. It is **tied** then.
-#
+
+# %% [markdown]
 # ### Exercise · Whose 124 million is this? (8 minutes, ●●○)
 # V token vectors, `max_len` position vectors, L layers without cross-attention (all biases, F = 4·D), one norm after the last layer, and a head from D to V without a bias, which may be tied. GPT-2 small is (50257, 1024, 768, 12, tied). It comes to exactly 124,439,808.
 
