@@ -138,13 +138,17 @@ print(f"encoder {count(encoder).total:,}   decoder {count(decoder).total:,}   mo
 claim("09-cross-attention-is-the-difference", more - (4 * 512**2 + 4 * 512) - 2 * 512)
 
 # %%
+stacks = nn.Transformer(batch_first=True, device="meta")  # six layers each, without tables
+claim("09-torchs-default-stack", count(stacks).total)
+
+# %%
 claim("09-decoder-layer-share", count(decoder).total / count(encoder).total)
 
 # %%
 outcome("09-decoder", "about a third more")
 
 # %% [markdown]
-# A mask has no parameters. The difference is the cross-attention of lesson 08: a whole block with four matrices of its own, and its norm.
+# A mask has no parameters. (On the device `meta` a module has shapes and no numbers, so it takes no memory.) The difference is the cross-attention of lesson 08: a whole block with four matrices of its own, and its norm.
 #
 # ### Exercise · What a decoder layer has more (5 minutes, ●●○)
 # All biases, every norm with scale and shift. With `cross` the layer is a translator's. Without, it is one of a language model such as GPT-2, which has no encoder to look at.
@@ -176,7 +180,7 @@ def my_model_count(V, max_len, D, L, tied):
 check("count_model", my_model_count)
 
 # %% [markdown]
-# From here on the package's `formula` counts: the same sum by component, for every choice of this course. Does a real module hold as much? A model of 70 billion does not fit into your memory. `skeleton` builds the very same module with shapes and without numbers.
+# From here on the package's `formula` counts: the same sum by component, for every choice of this course. Does a real module hold as much? A model of 70 billion does not fit into your memory. `skeleton` builds the very same module, again with shapes alone.
 
 # %%
 agree = [count(skeleton(preset)) == formula(preset) for preset in PRESETS.values()]
@@ -319,7 +323,7 @@ outcome("09-budget", "none")
 # %% [markdown]
 # The token vectors alone are over. Now it is your turn. Reach ten million
 # 1. with V = 50,257;
-# 2. with V = 8,192, which means more and shorter tokens for the same text;
+# 2. with V = 8,192, so that the same text has more and shorter tokens (lesson 10);
 # 3. with the same D as in 2 and *twice the heads*. What changes?
 #
 # Which of the three would you rather train?
@@ -361,6 +365,16 @@ before = table.weight.detach().clone()
 with torch.no_grad():
     head.weight -= 0.1  # what a step of gradient descent does
 claim("09-a-step-moves-both", (before - table.weight).min())
+
+# %% [markdown]
+# Llama-3.2-1B is tied. Whoever calls it a 1.5 billion model has counted its 128,256 token vectors twice.
+
+# %% tags=["q-10"]
+llama = PRESETS["llama-3.2-1b"].config
+claim("09-llama-tied", formula(llama).total)
+
+# %% tags=["q-10"]
+claim("09-llama-untied", formula(replace(llama, tie_embeddings=False)).total)
 
 # %% [markdown]
 # ## Stored, and not learned
@@ -455,7 +469,7 @@ claim("09-list-forgets-in-the-translator", forgets)
 claim("09-list-counts-too-much-in-the-translator", too_much)
 
 # %% [markdown]
-# Here the list also forgets a quarter of each decoder layer: cross-attention, with its norm. (This design has no biases to forget.) And it counts positions that nobody learns. The mistakes work against each other: the total is less wrong than the list. That is bad luck, since nobody looks at a total that is nearly right.
+# Here the list also forgets a quarter of each decoder layer: cross-attention, with its norm. (This design has no biases to forget.) And it counts positions that nobody learns. The two mistakes pull in opposite directions, and partly hide each other.
 #
 # ## The ledger
 # Back to the five numbers. Each line is GPT-2 small with one switch turned.
@@ -502,7 +516,7 @@ outcome("09-five", "four")
 # Always ask: whose number is this, and what did they switch?
 #
 # ## Where does 117 come from?
-# The paper's table says 117, 345, 762 and 1542 million. No switch of the model gives all four. Two lines of the ledger come near 117.
+# The paper's table says 117, 345, 762 and 1542 million. The model as it is has 124, 355, 774 and 1,558. Two lines of the ledger come near 117.
 
 # %% tags=["q-09"]
 predict(
@@ -659,7 +673,7 @@ claim("09-half-at-six-widths", crossover(gpt2) / gpt2.config.d_model)
 claim("09-share-by-length", [share[0], share[2], share[-1]])
 
 # %% [markdown]
-# That is 4,608 tokens for GPT-2 small. "Attention is quadratic, so attention is the cost" is false for most texts that most models read.
+# That is 4,608 tokens for GPT-2 small. "Attention is quadratic, so attention is the cost" is false below that length. GPT-2 reads 1,024 tokens at most, so there it is never true.
 #
 # ### Exercise · How long until attention is half the work? (8 minutes, ●●●)
 # On one side scores and mix: every query with every key, in all H heads of width d = D / H. On the other all products with weight matrices: query, key, value, output, and the feed-forward block D to F to D. Keys and values have K heads. Biases, norms and softmax cost nothing here.
@@ -747,7 +761,7 @@ claim("09-cache-of-gpt2", memory(gpt2, T=1024)["key/value cache"] / 2**20)
 outcome("09-cache", "2 GiB")
 
 # %% [markdown]
-# Eight texts at once, and the cache is larger than the weights. That is why newer models share keys and values between heads, as you did in lesson 05. The package's own cache weighs what the formula says:
+# Eight texts at once, and the cache is larger than the weights. That is one reason why newer models share keys and values between heads, as you did in lesson 05. The package's own cache weighs what the formula says:
 
 # %%
 caches = writer.new_cache()
