@@ -65,7 +65,7 @@ d = D // H
 head = 3 * (D * d + d)
 output = D * D + D
 theirs = sum(p.numel() for p in nn.MultiheadAttention(D, H).parameters())
-print(f"a head {head:,}   {H} heads {H * head:,}   output {output:,}   torch's module {theirs:,}")
+print(f"{H} heads {H * head:,}, output {output:,}, torch {theirs:,}")
 claim("09-block-term-by-term", H * head + output - theirs)
 
 # %% [markdown]
@@ -134,7 +134,7 @@ predict(
 # %%
 encoder, decoder = nn.TransformerEncoderLayer(512, 8), nn.TransformerDecoderLayer(512, 8)
 more = count(decoder).total - count(encoder).total
-print(f"encoder {count(encoder).total:,}   decoder {count(decoder).total:,}   more {more:,}")
+print(f"encoder {count(encoder).total:,}, decoder {count(decoder).total:,}, more {more:,}")
 claim("09-cross-attention-is-the-difference", more - (4 * 512**2 + 4 * 512) - 2 * 512)
 
 # %%
@@ -247,10 +247,7 @@ for name, held in published.items():
     config = our_config(files[name])  # their words -> the letters of this course
     kind = "encoder" if files[name]["model_type"] == "bert" else "decoder"
     off.append(formula(config, kind).total - held)
-    print(
-        f"{name:12} V {config.vocab_size:7,}  D {config.d_model:5,}  L {config.n_layers:2}", end=""
-    )
-    print(f"  {held:14,}  off by {off[-1]}")
+    print(f"{name:12} V {config.vocab_size:7,} {held:15,}  off by {off[-1]}")
 claim("09-thirteen-real-models", off)
 
 # %% [markdown]
@@ -429,12 +426,12 @@ def usual_list(preset):
 def beside(preset):
     """Prints the list beside the truth; returns what it forgets and what it counts too much."""
     said, truth, forgets, too_much = usual_list(preset), formula(preset), 0, 0
-    print(f"{'':30}{'the list':>12}{'the truth':>12}")
+    print(f"{'− forgotten, + too much':29}{'list':>11}{'truth':>11}")
     for name in said | truth:
         listed, real = said.get(name, 0), truth[name]
         forgets, too_much = forgets + max(real - listed, 0), too_much + max(listed - real, 0)
-        note = "  forgotten" * (real > listed) + "  too much" * (real < listed)
-        print(f"{name:30}{listed:12,}{real:12,}{note}")
+        note = " −" * (real > listed) + " +" * (real < listed)
+        print(f"{name:29}{listed:11,}{real:11,}{note}")
     print(f"forgotten {forgets:,}   too much {too_much:,}")
     return forgets, too_much
 
@@ -504,9 +501,7 @@ for name, label in labels.items():
     older = formula(replace(PRESETS[name].config, vocab_size=40_478)).total / 1e6
     by_list.append(abs(listed - label))
     by_vocabulary.append(abs(older - label))
-    print(
-        f"{name:12} paper {label:5,}   usual list {listed:7,.1f}   GPT-1's vocabulary {older:7,.1f}"
-    )
+    print(f"{name:11} {label:5,}  list {listed:7,.1f}  vocabulary {older:7,.1f}")
 claim("09-gpt1-vocabulary-fits-all-four", by_vocabulary)
 
 # %% tags=["q-09"]
@@ -765,10 +760,10 @@ for attempt in attempts:
     except RuntimeError as error:
         print(str(error).split("\n")[1].strip(), "\n")
 by_names = sum(tensor.numel() for tensor in model.state_dict().values())
-print(f"formula {formula(small).total:,}   state_dict {by_names:,}", end="   ")
+print(f"formula {formula(small).total:,}, state_dict {by_names:,}")
 for p in model.embedding.parameters():
     p.requires_grad_(False)
-print(f"requires_grad {sum(p.numel() for p in model.parameters() if p.requires_grad):,}")
+print(f"with requires_grad {sum(p.numel() for p in model.parameters() if p.requires_grad):,}")
 
 # %% [markdown]
 # 1. **The shapes differ.** The file was written by a model of another size. Read the two shapes; they name D or V.
