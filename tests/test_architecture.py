@@ -56,6 +56,7 @@ ROOMS = {
     # above: the core; no plotting, no widgets
     "look": ("", "matplotlib PIL"),
     "plots": ("look", "numpy matplotlib seaborn PIL"),
+    "course_map": ("config presets counting look plots", "matplotlib"),
     "files": ("", ""),
     "store": ("files", "platformdirs"),
     "instruments": (
