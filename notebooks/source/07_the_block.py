@@ -109,7 +109,7 @@ plots.lines(
     high=[each.amax(0) for each in runs.values()],
     xlabel="attentions passed",
     ylabel="mean cosine of two tokens",
-    title="Without a residual, three attentions make all tokens one",
+    title="Without a residual, the tokens become one",
 )
 
 # %% tags=["q-38"]
@@ -121,7 +121,7 @@ outcome("07-collapse", "1.00: they are all the same")
 # %% [markdown]
 # Attention is a weighted mean. A mean of means is nearer to the middle, and after a few of them every token holds the same thing. The residual keeps what is its own. With it the tokens still drift together, but slowly.
 #
-# And the gradient of that stack without residuals? Six attentions, the gradient at the bottom over that at the top:
+# And the gradient of such a stack? `Parts` says what a layer consists of; `profile` builds fresh stacks of such layers and measures them, backwards too. Six attentions, the gradient at the bottom over that at the top:
 
 # %% tags=["q-38"]
 bare = Parts(residual=False, norm=False, feed_forward=False)
@@ -202,7 +202,7 @@ check("rms_norm", my_rms_norm)
 
 # %% [markdown]
 # ## What does the feed-forward do, if attention mixes?
-# It takes a token's D numbers up to F, usually 4·D, bends each of them, and brings them down to D. Which tokens does it look at? Ask with the **Jacobian** of lesson 04: how much the output at t moves when the input at s does.
+# It takes a token's D numbers up to F, usually 4·D, bends each of them with a curve, the **gelu**, and brings them down to D. (Without the bend, the two matrices would be one.) Which tokens does it look at? Ask with the **Jacobian** of lesson 04: how much the output at t moves when the input at s does.
 
 # %% tags=["q-39"]
 predict(
@@ -311,7 +311,7 @@ predict(
 )
 
 # %% [markdown]
-# Build it. Switch parts off, move the norm, add layers. The diagram, the code and the counts come from one list of steps, and the same steps ran in the measured stack: they cannot disagree. Find a layer whose gradient dies on the way down, and one whose gradient explodes.
+# Build it. Switch parts off, move the norm, add layers. The diagram, the code and the counts come from one list of steps, and the same steps ran in the measured stack: they cannot disagree. Find a layer whose gradient dies on the way down, and one whose gradient explodes: you need two switches for the first, one for the second.
 
 # %% tags=["q-01"]
 from transformer_lab.instruments.builder import BlockBuilder
@@ -326,7 +326,7 @@ plots.lines(
     depths,
     list(last.values()),
     list(last),
-    log="xy",
+    log="x",
     xlabel="layers",
     ylabel="gradient of the last layer's matrices",
     title="The last layer's gradient: post-norm's is large at every depth",
@@ -346,7 +346,7 @@ claim("07-pre-shrinks", last["pre"][-1] / last["pre"][0])
 claim("07-post-is-larger", [b / a for a, b in zip(last["pre"][4:], last["post"][4:])])
 
 # %% [markdown]
-# Nothing vanishes: with this start, a post-norm stack has the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full. A first step of the usual size is then a large step for the model.
+# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full. A first step of the usual size is then a large step for the model.
 #
 # And the two wrong layers that you may have found:
 
@@ -420,11 +420,16 @@ for place, warmup, rate, seed in tqdm(settings, "36 runs", file=sys.stdout):
 names = {("pre", 0): "pre", ("pre", 20): "pre, warm-up", ("post", 0): "post",
          ("post", 20): "post, warm-up"}  # fmt: skip
 table = torch.tensor([[ended[*key, rate] for rate in rates] for key in names])  # (4, 3, 3)
-plots.heatmap(
-    table.mean(-1),
-    rows=list(names.values()),
-    columns=[f"rate {rate}" for rate in rates],
-    title="Loss after 60 steps; 2.08 is guessing",
+plots.lines(
+    rates,
+    [*table.mean(-1)],
+    list(names.values()),
+    low=[*table.amin(-1)],
+    high=[*table.amax(-1)],
+    log="x",
+    xlabel="learning rate",
+    ylabel="loss after 60 steps",
+    title="Without warm-up, post-norm fails at a rate that suits pre-norm",
 )
 
 # %% tags=["q-01"]
@@ -443,7 +448,7 @@ claim("07-post-gentle", ended["post", 0, 0.001])
 outcome("07-warm-up", "only pre-norm")
 
 # %% [markdown]
-# A rate that suits pre-norm, with or without warm-up, leaves a cold post-norm stack at guessing. A warm-up lets it learn, and so does a tenth of the rate; in between it depends on the seed. Nothing is wrong with post-norm: the paper trained it, with 4,000 steps of warm-up. Pre-norm asks for less care. That, and not a vanishing gradient, is what the place of the norm changes here.
+# A rate that suits pre-norm, with or without warm-up, leaves a cold post-norm stack near guessing. A warm-up lets it learn, and so does a tenth of the rate; in between it depends on the seed. Nothing is wrong with post-norm: the paper trained it, with 4,000 steps of warm-up. Pre-norm asks for less care. That, and not a vanishing gradient, is what the place of the norm changes here.
 #
 # ## What does each part buy?
 # Two layers, the same text, the same rate, 200 steps. Take out one thing and train again.
@@ -477,16 +482,18 @@ for name, seed in tqdm([(n, s) for n in layers for s in range(3)], "21 runs", fi
 
 # %% tags=["q-39"]
 whole = torch.tensor(costs.pop("nothing removed"))
+cost = {name: torch.tensor(each) - whole for name, each in costs.items()}  # seed by seed
 plots.knock_outs(
-    list(costs),
-    torch.tensor(list(costs.values())),
-    whole.mean(),
-    title="What the loss is without each part",
-    xlabel="loss after 200 steps",
+    list(cost),
+    torch.stack(list(cost.values())),
+    0.0,
+    title="What each part is worth",
+    xlabel="loss after 200 steps, above that of the whole model",
+    alt="Bars of the extra loss. Attention costs most, then the residual, then the feed-forward; "
+    "without the norm the loss is lower; RMSNorm and no output projection are near 0.",
 )
 
 # %% tags=["q-39"]
-cost = {name: torch.tensor(each) - whole for name, each in costs.items()}  # seed by seed
 claim("07-cost-attention", cost["no attention"])
 
 # %%
@@ -499,10 +506,10 @@ claim("07-cost-feed-forward", cost["no feed-forward"])
 claim("07-cost-norm", cost["no norm"])
 
 # %%
-claim("07-cost-rms", cost["RMSNorm instead"])
+claim("07-cost-rms", cost["RMSNorm instead"].abs())
 
 # %%
-claim("07-cost-projection", cost["no output projection"])
+claim("07-cost-projection", cost["no output projection"].abs())
 
 # %%
 outcome("07-knock-out", "the attention")
