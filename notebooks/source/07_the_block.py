@@ -44,7 +44,7 @@ _ = torch.manual_seed(0)
 # ## A stream that parts write into
 # Each token has a vector of D numbers. A **layer** changes it twice: once by attention, once by a **feed-forward**, a small network that you meet below. Neither replaces the vector. What a part computes is *added* to what came in. This addition is the **residual** connection, and the vector that runs through all layers and is only ever added to is the **residual stream**.
 #
-# Here is a model of four layers, unrolled by hand. Each part reads a normed copy of the stream, and writes.
+# Here is a model of four layers, unrolled by hand. Each part reads a copy of the stream that a **norm** has brought to a standard size, and writes.
 
 # %%
 config = ModelConfig(8, d_model=64, n_heads=4, n_layers=4, max_len=32, scale_embeddings=True)
@@ -131,7 +131,7 @@ claim("07-gradient-survives", profile(bare, 6).gradient[0])
 # It arrives. So here the gradient is not the trouble: there is nothing left to learn *from*, since no position differs from another.
 #
 # ## A norm: each vector at the same size
-# A stream that is added to all the time grows. A **norm** brings a vector back to a standard size before a part reads it. **LayerNorm** takes the D numbers of one token, subtracts their mean, divides by their standard deviation, and then applies a learned scale and shift. Which numbers it averages over is where it goes wrong.
+# A stream that is added to all the time grows. The norm brings a vector back to a standard size before a part reads it. **LayerNorm** takes the D numbers of one token, subtracts their mean, divides by their standard deviation, and then applies a learned scale and shift. Which numbers it averages over is where it goes wrong.
 
 # %% tags=["q-06"]
 predict(
@@ -346,7 +346,7 @@ claim("07-pre-shrinks", last["pre"][-1] / last["pre"][0])
 claim("07-post-is-larger", [b / a for a, b in zip(last["pre"][4:], last["post"][4:])])
 
 # %% [markdown]
-# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full. A first step of the usual size is then a large step for the model.
+# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full.
 #
 # And the two wrong layers that you may have found:
 
@@ -361,7 +361,7 @@ claim("07-no-norm-explodes", profile(Parts(norm=False), 12).gradient[0])
 # Without residual and norm it vanishes; with the residual alone it explodes, as every layer adds to a stream that nobody resizes.
 #
 # ## Does it train?
-# A gradient at the start is not yet a result. So train: a text of 8 letters in which the two letters before decide how likely each next one is. How predictable it is, is known exactly. **Warm-up** means that the learning rate climbs from 0 during the first steps.
+# A gradient at the start is not yet a result: the optimiser, Adam, rescales it, whatever its size. So train: a text of 8 letters in which the two letters before decide how likely each next one is. How predictable it is, is known exactly. **Warm-up** means that the learning rate climbs from 0 during the first steps.
 
 # %%
 source = tasks.MarkovSource.random(symbols=8, order=2, seed=0)
@@ -448,7 +448,7 @@ claim("07-post-gentle", ended["post", 0, 0.001])
 outcome("07-warm-up", "only pre-norm")
 
 # %% [markdown]
-# A rate that suits pre-norm, with or without warm-up, leaves a cold post-norm stack near guessing. A warm-up lets it learn, and so does a tenth of the rate; in between it depends on the seed. Nothing is wrong with post-norm: the paper trained it, with 4,000 steps of warm-up. Pre-norm asks for less care. That, and not a vanishing gradient, is what the place of the norm changes here.
+# A rate that suits pre-norm, with or without warm-up, leaves a cold post-norm stack near guessing. A warm-up lets it learn, and so does a tenth of the rate; in between it depends on the seed. Nothing is wrong with post-norm: the paper trained it, with 4,000 steps of warm-up. Pre-norm asks for less care. That, and not a vanishing gradient, is what the place of the norm changes here. (Why a cold start hurts is still argued about: Xiong et al. 2020, Liu et al. 2020.)
 #
 # ## What does each part buy?
 # Two layers, the same text, the same rate, 200 steps. Take out one thing and train again.
@@ -583,6 +583,6 @@ print("wrong axis, no message:", tuple(nn.LayerNorm(16)(square.mT).shape))
 # `transformer_lab/layers.py`: `layer_norm`, `rms_norm`, `FeedForward`, `EncoderLayer` and `DecoderLayer`; `norm="pre"` or `"post"` is one line of `config.py`. `reveal("encoder_layer")` shows it.
 #
 # ## Summary
-# A layer adds to a stream: attention fetches from other tokens, the feed-forward works on each token alone, and a norm over the token's own numbers keeps the size. Without residuals the tokens become one. Post-norm does not kill gradients; it makes the last layers' large, and asks for a warm-up. In two layers attention and residual cost most when taken out, and the norm nothing; in six, the norm decides.
+# A layer adds to a stream: attention fetches from other tokens, the feed-forward works on each token alone, and a norm over the token's own numbers keeps the size. Without residuals the tokens become one. Post-norm does not kill gradients; it keeps the last layers' large, and at a bold rate it needs a warm-up. In two layers attention and residual cost most when taken out, and the norm nothing; in six, the norm decides.
 #
 # **Next:** two stacks of such layers, and a text that is translated.
