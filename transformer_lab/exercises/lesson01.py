@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from transformer_lab import rnn
-from transformer_lab.exercises.common import as_number, numbers, strided
-from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
+from transformer_lab.exercises.common import as_number, numbers, parts_of, strided
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 
 # --- a tanh cell, run over time
 
@@ -628,11 +628,14 @@ def both_states(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """The new h and c side by side, (B, 2h)."""
     if not isinstance(output, (tuple, list)) or len(output) != 2:
         raise Unfit("Return two tensors: `return h, c`.")
-    parts = [as_tensor(inputs, part) for part in output]
+    parts = parts_of(inputs, output, "h", "c")
     shapes = [tuple(part.shape) for part in parts]
     if shapes != [tuple(inputs[1].shape)] * 2:
         raise Unfit(f"Your h and c have shapes {shapes}; expected {tuple(inputs[1].shape)} each.")
     return torch.cat(parts, -1)
+
+
+vars(both_states)["order"] = "h, then c"
 
 
 def lstm_inputs(seed: int, B: int, D: int, h: int, **kind: Any) -> tuple[Tensor, ...]:

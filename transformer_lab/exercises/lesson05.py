@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from transformer_lab import attention as package
 from transformer_lab import twins
-from transformer_lab.exercises.common import numbers, strided
-from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
+from transformer_lab.exercises.common import numbers, parts_of, strided
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 
 # --- split and merge
 
@@ -389,7 +389,7 @@ def torch_weights(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """The four tensors in one row; each must have the shape that torch's module has."""
     if not isinstance(output, (tuple, list)) or len(output) != 4:
         raise Unfit(f"Return four tensors, in the order {', '.join(NAMES)}.")
-    parts = [as_tensor(inputs, part) for part in output]
+    parts = parts_of(inputs, output, *NAMES)
     for name, part, shape in zip(NAMES, parts, torch_shapes(inputs[0].in_features), strict=True):
         if part.shape != shape:
             raise Unfit(f"Your {name} has shape {tuple(part.shape)}; expected {shape}.")

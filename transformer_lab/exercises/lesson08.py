@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer_lab import attention as package
-from transformer_lab.exercises.common import as_number, numbers, strided
+from transformer_lab.exercises.common import as_number, numbers, parts_of, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
 
 
@@ -731,12 +731,15 @@ def as_continuations(inputs: tuple[Any, ...], output: Any) -> Tensor:
     W = len(inputs[0])
     if not isinstance(output, (tuple, list)) or len(output) != 3:
         raise Unfit("Return three tensors: `return scores, texts, tokens`.")
-    columns = [as_tensor(inputs, part).float() for part in output]
+    columns = [part.float() for part in parts_of(inputs, output, "scores", "texts", "tokens")]
     if any(column.shape != (W,) for column in columns):
         shapes = ", ".join(str(tuple(column.shape)) for column in columns)
         raise Unfit(f"Your three tensors have the shapes {shapes}; expected ({W},) each.")
     rows = torch.stack(columns, 1)
     return rows[columns[0].argsort(descending=True, stable=True)]
+
+
+vars(as_continuations)["order"] = "score, text, token; the best score first"
 
 
 Table = Callable[[Tensor, Tensor, Tensor, int], Tensor]

@@ -693,6 +693,9 @@ def chosen_names(inputs: tuple[Any, ...], output: Any) -> Tensor:
     return torch.tensor([float(name in given) for name in names])
 
 
+vars(chosen_names)["coded"] = True  # names as zeros and ones: the evidence does not show them
+
+
 def names_fit(inputs: tuple[Any, ...], chosen: Tensor) -> str:
     """Empty for the right set, else the first name that is too many or missing."""
     wanted = chosen_names(inputs, decaying(*inputs))

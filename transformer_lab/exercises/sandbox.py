@@ -13,9 +13,11 @@ process holds; a single request is the system's to refuse, which Windows does an
 State. The call starts with a fixed seed, gradients on and float32 as the default; seed, gradient
 mode, default dtype, thread count, warning filters and recursion limit are put back afterwards, and
 what the call replaced in torch (torch.softmax = …) at once, because the reference needs it.
-What it prints is kept, up to a bound, instead of shown.
+What it prints is kept, up to a bound, instead of shown. IPython's exit() and quit(), which would
+end the kernel, end the call as sys.exit() does.
 """
 
+import builtins
 import contextlib
 import ctypes
 import io
@@ -34,6 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+from unittest import mock
 
 import psutil
 import torch
@@ -47,7 +50,10 @@ PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is print
 ROOM = 2 * 2**30  # bytes that a check may add to the process
 STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
 _TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
-_PATCHED = (torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor, math)
+_PATCHED = (
+    *(torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor),
+    *(math, builtins),
+)
 _NOT_THE_LEARNERS = tuple(
     str(path) + os.sep
     for path in (
@@ -102,10 +108,14 @@ def isolated() -> Iterator[Printed]:
     """The state described above, for the length of a `with` block; gives what was printed."""
     seed, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
     plain_seed, depth = random.getstate(), sys.getrecursionlimit()
+    numpy = sys.modules.get("numpy")  # its seed is put back as well, where it is in use
+    drawn = numpy and numpy.random.get_state()
     printed = Printed()
     try:
         torch.manual_seed(0)
         random.seed(0)
+        if numpy:
+            numpy.random.seed(0)
         torch.set_default_dtype(torch.float32)
         with (
             torch.inference_mode(False),
@@ -114,16 +124,27 @@ def isolated() -> Iterator[Printed]:
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
             _limited_memory(),
+            _kernel_stays(),
         ):
             warnings.simplefilter("ignore")
             yield printed
     finally:
         torch.set_rng_state(seed)
         random.setstate(plain_seed)
+        if numpy:
+            numpy.random.set_state(drawn)
         torch.set_default_dtype(dtype)
         sys.setrecursionlimit(depth)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _kernel_stays() -> Iterator[None]:
+    """In a notebook exit() and quit() ask the kernel to stop after the cell; here they raise."""
+    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
+    with mock.patch.object(shell, "ask_exit", sys.exit) if shell else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -183,14 +204,16 @@ def _mend(place: Any, names: dict[str, Any]) -> None:
 
 def learners_line(error: BaseException) -> str:
     """The innermost line of the learner's own code that the error passed through."""
-    found, step = "", error.__traceback__
-    while step is not None:
+    found, step = None, error.__traceback__
+    while step is not None:  # of millions, where a recursion has no limit
         name = step.tb_frame.f_code.co_filename
-        if not name.startswith(_NOT_THE_LEARNERS) and not name.startswith("<frozen"):
-            text = linecache.getline(name, step.tb_lineno).strip()[:100]
-            found = f"line {step.tb_lineno}" + (f": `{text}`" if text else "")
+        if not name.startswith((*_NOT_THE_LEARNERS, "<frozen")):
+            found = name, step.tb_lineno
         step = step.tb_next
-    return found
+    if found is None:
+        return ""
+    text = linecache.getline(*found).strip()[:100]
+    return f"line {found[1]}" + (f": `{text}`" if text else "")
 
 
 def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
