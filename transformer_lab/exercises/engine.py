@@ -201,7 +201,9 @@ def _evidence(
         return lines + [(name, show.value(x)) for name, x in pair]
     if stage in (stages.finite, stages.values):
         tolerance = exercise.tolerance(case, trial.expected)
-        told = getattr(exercise.observe, "__dict__", {})  # of an answer of several tensors: how they are lined up
+        told = getattr(
+            exercise.observe, "__dict__", {}
+        )  # of an answer of several tensors: how they are lined up
         lines += [("order", told.get("order", ""))] * ("order" in told)
         lines += show.rows(trial.expected, trial.got, *tolerance, told.get("parts", ()))
     return lines

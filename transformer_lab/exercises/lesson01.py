@@ -98,6 +98,20 @@ too.""",
     gradients=True,
     mistakes=(
         Mistake(
+            "relu",
+            lambda inputs, start, W, U, b: walk(
+                inputs, start, lambda x, state: (x @ W.T + state @ U.T + b).relu()
+            ),
+            "None of your states is below 0, and some are above 1: that is a relu. tanh runs from "
+            "-1 to 1.",
+        ),
+        Mistake(
+            "bias-twice",
+            lambda inputs, start, W, U, b: tanh_states(inputs, start, W, U, 2 * b),
+            "You add the bias twice, once to W x and once to U old. There is one b, as in the "
+            "formula; torch's own cells keep two.",
+        ),
+        Mistake(
             "recurrent-not-transposed",
             lambda inputs, start, W, U, b: walk(
                 inputs, start, lambda x, state: (x @ W.T + state @ U + b).tanh()
@@ -712,6 +726,12 @@ sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the ne
     cases=lstm_cases,
     observe=both_states,
     mistakes=(
+        Mistake(
+            "output-kept",
+            lambda x, h, c, W, U, b: bent(sums(x, h, W, U, b), h),
+            "The forget gate keeps a share of the old output h. It is the old memory c that it "
+            "keeps or forgets.",
+        ),
         Mistake(
             "order-ifog",
             lambda x, h, c, W, U, b: reordered("ifog", x, h, c, W, U, b),

@@ -272,6 +272,25 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
     cases=multi_head_cases,
     mistakes=(
         Mistake(
+            "keys-and-values-swapped",
+            lambda x, W_query, W_key, W_value, W_output, H: multi_head(
+                x, W_query, W_value, W_key, W_output, H
+            ),
+            "Your keys are made with W_value and your values with W_key.",
+        ),
+        Mistake(
+            "causal",
+            with_step(lambda query, key, value: package.attention(query, key, value, causal=True)),
+            "Your tokens see only themselves and what stands before them. There is no mask here.",
+        ),
+        Mistake(
+            "with-residual",
+            lambda x, W_query, W_key, W_value, W_output, H: (
+                x + multi_head(x, W_query, W_key, W_value, W_output, H)
+            ),
+            "You add x to the result. The layer around attention does that, not attention itself.",
+        ),
+        Mistake(
             "no-output",
             with_step(output=lambda merged, W: merged),
             "The heads stand side by side and have not met yet: W_output mixes them.",

@@ -465,6 +465,15 @@ Keep shape and dtype.""",
     atol=1e-4,
     mistakes=(
         Mistake(
+            "keys-turned-back",
+            lambda query, key, offset=0: (
+                package.rotary(query, offset),
+                turn(key, -steps(key, offset)),
+            ),
+            "Your keys turn the other way than your queries. A score then depends on the sum of "
+            "the two positions, not on the distance.",
+        ),
+        Mistake(
             "identity",
             lambda query, key, offset=0: (query, key),
             "Nothing has turned. Only position 0 stays where it is.",

@@ -48,6 +48,7 @@ except ImportError:  # Windows
 
 PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is printed
 ROOM = 2 * 2**30  # bytes that a check may add to the process
+DEEPEST = 10_000  # the recursion limit that an answer may set
 STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
 _TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
 _PATCHED = (
@@ -108,6 +109,9 @@ def isolated() -> Iterator[Printed]:
     """The state described above, for the length of a `with` block; gives what was printed."""
     seed, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
     plain_seed, depth = random.getstate(), sys.getrecursionlimit()
+    set_depth = (
+        sys.setrecursionlimit
+    )  # without a bound even the alarm would walk frames for minutes
     numpy = sys.modules.get("numpy")  # its seed is put back as well, where it is in use
     drawn = numpy and numpy.random.get_state()
     printed = Printed()
@@ -125,6 +129,7 @@ def isolated() -> Iterator[Printed]:
             contextlib.redirect_stderr(printed),
             _limited_memory(),
             _kernel_stays(),
+            mock.patch.object(sys, "setrecursionlimit", lambda n: set_depth(min(n, DEEPEST))),
         ):
             warnings.simplefilter("ignore")
             yield printed
