@@ -51,10 +51,8 @@ ROOM = 2 * 2**30  # bytes that a check may add to the process
 DEEPEST = 10_000  # the recursion limit that an answer may set
 STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
 _TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
-_PATCHED = (
-    *(torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor),
-    *(math, builtins),
-)
+_PATCHED = (torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor, math)
+_BUILTINS = vars(builtins)
 _NOT_THE_LEARNERS = tuple(
     str(path) + os.sep
     for path in (
@@ -222,7 +220,13 @@ def learners_line(error: BaseException) -> str:
 
 
 def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
-    return function(*inputs)  # its frame marks where the learner's frames begin
+    # Its frame marks where the learner's frames begin. Replaced builtins are put back here already,
+    # and without the use of any, because all that follows needs them.
+    intact = _BUILTINS.copy()
+    try:
+        return function(*inputs)
+    finally:
+        _BUILTINS.update(intact)
 
 
 def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
