@@ -242,8 +242,8 @@ def test_what_is_said_holds_for_the_input_that_is_shown():
 def test_a_row_of_an_answer_of_several_tensors_is_called_by_its_tensor():
     (key_alone,) = [m.code for m in CATALOG["rotary"].mistakes if m.name == "key-only"]
     assert "\nrow       query [" in check("rotary", key_alone).evidence
-    table = "order     the rows of mixed, then of keys, then of values"
-    assert table in check("cached_step", CATALOG["cached_step"].mistakes[0].code).evidence
+    order = "order      the rows of mixed, then of keys, then of values"
+    assert order in check("cached_step", CATALOG["cached_step"].mistakes[0].code).evidence
     listed = check("to_torch_attention", lambda q, k, v, o: ([q.weight], q.bias, o.weight, o.bias))
     assert listed.message.startswith("Your `in_proj_weight` is a value of type list")
 
@@ -282,6 +282,17 @@ def test_an_error_is_shown_with_the_learners_own_line():
     evidence = check(SAFE, faulty).evidence
     number = inspect.getsourcelines(helper)[1] + 1
     assert f"at     line {number}: `return torch.cat([scores, None])`" in evidence
+
+
+def test_an_error_that_cannot_be_put_into_words_is_called_by_its_type():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def faulty(query, key, scale):
+        raise Mute
+
+    assert check(SAFE, faulty).message.endswith("stops with an error. Mute")
 
 
 def test_a_notimplementederror_of_torch_is_an_error_and_not_a_stub():

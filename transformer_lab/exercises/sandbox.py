@@ -186,8 +186,9 @@ def call(function: Callable[..., Any], inputs: tuple[Any, ...], deadline: float)
         raise
     except BaseException as error:
         # torch's allocator raises a RuntimeError, in these words on Linux and on Windows.
-        full = "can't allocate memory" in str(error) or "not enough memory" in str(error)
-        return Failure("memory" if full else "raised", _name(error), learners_line(error))
+        name = _name(error)
+        full = "can't allocate memory" in name or "not enough memory" in name
+        return Failure("memory" if full else "raised", name, learners_line(error))
     finally:
         for place, names in zip(_PATCHED, before, strict=True):
             _mend(place, names)
@@ -286,5 +287,8 @@ def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds
 
 
 def _name(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0][:300]
+    try:
+        text = str(error).strip().split("\n")[0][:300]
+    except Exception:  # the learner's own class may fail at this as well
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
