@@ -248,6 +248,18 @@ def test_a_row_of_an_answer_of_several_tensors_is_called_by_its_tensor():
     assert listed.message.startswith("Your `in_proj_weight` is a value of type list")
 
 
+def test_where_a_table_has_several_rows_the_notebook_sees_both_with_the_wrong_cells_framed():
+    verdict = check("causal_mask", lambda T, S: torch.ones(T, S, dtype=torch.bool).tril(-1))
+    expected, got = verdict.picture.split("</table>")[:2]
+    assert re.findall(">([01])<", expected) == list("100110111")
+    assert re.findall(">([01])<", got) == list("000100110")
+    assert [cell.count("--jp-warn-color1") for cell in (expected, got)] == [0, 3]
+    assert "got: 3 of 9 cells are wrong" in verdict._repr_html_()
+    assert verdict.picture not in repr(verdict)
+    one_row = check(SAFE, lambda q, k, s: right(q, k, s).roll(1, -1))
+    assert one_row.picture == check(SAFE, right).picture == ""
+
+
 def test_no_zero_has_a_minus():
     verdict = check("alibi", lambda n_heads, T, S: 2 * CATALOG["alibi"].reference(n_heads, T, S))
     assert "expected   0.000  -0.062  -0.125" in verdict.evidence

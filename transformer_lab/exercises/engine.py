@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transformer_lab.exercises import diagnose, show, stages
+from transformer_lab.exercises import diagnose, picture, show, stages
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 from transformer_lab.exercises.sandbox import Failure, call, isolated
 from transformer_lab.exercises.stages import STAGES, Trial
@@ -135,6 +135,7 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
         found.sort(key=lambda pair: show.size(pair[0].case))
         trial, message = found[0]  # the smallest is shown, so what is said has to hold for it
         lines = _evidence(trial, stage, sum(map(_passes, done)), len(done))
+        seen = _picture(trial, stage)
         known = (
             None
             if stage in (stages.memory, stages.timed, stages.untouched)
@@ -144,14 +145,14 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
             # What the stage found is still worth a line: an error's text, a judge's reason.
             if stage not in (stages.shape, stages.values) or exercise.judge is not None:
                 lines.append(("found", message))
-            return _wrong(exercise, known.name, known.hint, show.table(lines))
+            return _wrong(exercise, known.name, known.hint, show.table(lines), seen)
         name = stage.__name__
         if stage is stages.shape:
             message += diagnose.shapes([(trial.expected, trial.value) for trial, _ in found])
         elif stage is stages.values and exercise.judge is None and not _chosen(exercise):
             named = diagnose.values([_pair(trial) for trial, _ in found])
             name, message = named or (name, message)
-        return _wrong(exercise, name, message, show.table(lines))
+        return _wrong(exercise, name, message, show.table(lines), seen)
     return Verdict(exercise.title, True, f"Works on all {len(done)} inputs.", working=answer)
 
 
@@ -229,5 +230,26 @@ def _pair(trial: Trial) -> diagnose.Pair:
     return diagnose.Pair(expected, got, (widths or [1])[0], *tolerance)
 
 
-def _wrong(exercise: Exercise, mistake: str, message: str, evidence: str = "") -> Verdict:
-    return Verdict(exercise.title, False, message, mistake, evidence, working=exercise.reference)
+def _picture(trial: Trial, stage: Callable[[Trial], str]) -> str:
+    """Both tables, where every row of an answer means the same."""
+    exercise = trial.exercise
+    if stage not in (stages.finite, stages.values) or exercise.judge is not None:
+        return ""
+    if hasattr(exercise.observe, "order"):
+        return ""
+    tolerance = exercise.tolerance(trial.case, trial.expected)
+    return picture.picture(trial.expected, trial.value, *tolerance)
+
+
+def _wrong(
+    exercise: Exercise, mistake: str, message: str, evidence: str = "", picture: str = ""
+) -> Verdict:
+    return Verdict(
+        exercise.title,
+        False,
+        message,
+        mistake,
+        evidence,
+        picture=picture,
+        working=exercise.reference,
+    )
