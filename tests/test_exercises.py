@@ -254,7 +254,7 @@ def test_where_a_table_has_several_rows_the_notebook_sees_both_with_the_wrong_ce
     assert re.findall(">([01])<", expected) == list("100110111")
     assert re.findall(">([01])<", got) == list("000100110")
     assert [cell.count("--jp-warn-color1") for cell in (expected, got)] == [0, 3]
-    assert "got: 3 of 9 cells are wrong" in verdict._repr_html_()
+    assert "got: 3 of 9 cells wrong (framed)" in verdict._repr_html_()
     assert verdict.picture not in repr(verdict)
     one_row = check(SAFE, lambda q, k, s: right(q, k, s).roll(1, -1))
     assert one_row.picture == check(SAFE, right).picture == ""

@@ -10,7 +10,7 @@ from transformer_lab.exercises.show import WIDE
 TABLE = (
     "display: inline-table; margin: 4px 24px 4px 0; border-spacing: 2px; border-collapse: separate"
 )
-CAPTION = "caption-side: top; text-align: left; padding: 0"
+CAPTION = "caption-side: top; text-align: left; padding: 0; white-space: nowrap"
 CELL = (
     "padding: 1px 6px; text-align: right; border: 2px {frame}; "
     "background: rgba(128, 128, 128, {shade:.2f})"
@@ -37,7 +37,7 @@ def picture(expected: Tensor, got: Tensor, rtol: float, atol: float) -> str:
     top = max(map(abs, numbers), default=0.0) or 1.0
     digits = 0 if all(x.is_integer() for x in numbers) else 2
     right = torch.zeros_like(wrong)
-    captions = ("expected", f"got: {int(wrong.sum())} of {wrong.numel()} cells are wrong (framed)")
+    captions = ("expected", f"got: {int(wrong.sum())} of {wrong.numel()} cells wrong (framed)")
     return "".join(
         _table(caption, table, frames, top, digits)
         for caption, table, frames in zip(captions, (one, other), (right, wrong), strict=True)
