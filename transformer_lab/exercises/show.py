@@ -54,7 +54,7 @@ def rows(
 
 def _place(index: int, shape: tuple[int, ...]) -> list[int]:
     """Where a place stands in each axis. torch.unravel_index imports sympy for it, for seconds."""
-    place = []
+    place: list[int] = []
     for length in reversed(shape):
         index, here = divmod(index, length)
         place.insert(0, here)
