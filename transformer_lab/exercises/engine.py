@@ -17,7 +17,7 @@ from torch import Tensor
 
 from transformer_lab.exercises import diagnose, picture, show, stages
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
-from transformer_lab.exercises.sandbox import Failure, call, isolated
+from transformer_lab.exercises.sandbox import Failure, call, isolated, stopwatch
 from transformer_lab.exercises.stages import STAGES, Trial
 from transformer_lab.exercises.verdict import Verdict
 
@@ -41,9 +41,9 @@ def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
         expected = _run(exercise, exercise.reference, case, ours, math.inf)
         assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
         before = [_shown(x) for x in mine.inputs]
-        start = time.monotonic()
-        got = _run(exercise, answer, case, mine, start + seconds)
-        seconds -= time.monotonic() - start
+        spent = stopwatch()
+        got = _run(exercise, answer, case, mine, time.monotonic() + seconds)
+        seconds -= spent()
         trial = Trial(exercise, case, expected, got, _changed(exercise, case, mine, before))
         if exercise.gradients and trial.right:
             wanted = _slope(exercise.reference, case, math.inf)

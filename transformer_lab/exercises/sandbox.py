@@ -48,6 +48,8 @@ except ImportError:  # Windows
 
 PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is printed
 ROOM = 2 * 2**30  # bytes that a check may add to the process
+WAITING = 3  # seconds of the clock that count as one of the processor
+LOADING = 120  # seconds that imports may take beside that
 DEEPEST = 10_000  # the recursion limit that an answer may set
 STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
 _TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
@@ -230,13 +232,40 @@ def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
         _BUILTINS.update(intact)
 
 
-def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
+@dataclass
+class _Imports:
+    """How long alarms have found the learner's code importing something, in all."""
+
+    seconds: float = 0.0
+
+
+_imports = _Imports()
+
+
+def stopwatch() -> Callable[[], float]:
+    """Seconds of this thread's processor; WAITING of the clock count as one, for code that sleeps.
+
+    Imports are free, up to LOADING seconds: torch loads some of its parts when they are first
+    needed, and half of a module would be worse than a late verdict.
+    """
+    busy, start, loaded = time.thread_time(), time.monotonic(), _imports.seconds
+
+    def spent() -> float:
+        counted = max(time.thread_time() - busy, (time.monotonic() - start) / WAITING)
+        return counted - min(_imports.seconds - loaded, LOADING)
+
+    return spent
+
+
+def _stopper(
+    seconds: float, spent: Callable[[], float]
+) -> Callable[[], type[BaseException] | None]:
     """What must stop the code that runs now, asked again and again; None while nothing does."""
-    deadline, process = time.monotonic() + seconds, psutil.Process()
+    process = psutil.Process()
     most = process.memory_info().rss + ROOM
 
     def reason() -> type[BaseException] | None:
-        if time.monotonic() >= deadline:
+        if spent() >= seconds:
             return OutOfTime
         return OutOfMemory if process.memory_info().rss > most else None
 
@@ -244,16 +273,21 @@ def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
 
 
 def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
-    reason = _stopper(seconds)
+    reason, seen = _stopper(seconds, stopwatch()), time.monotonic()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if (why := reason()) is None:
-            return
+        nonlocal seen
+        now, loading = time.monotonic(), False
         # Only above the mark: an alarm that comes late must not hit the code that cleans up.
         while frame is not None:
+            loading = loading or frame.f_code.co_filename.startswith("<frozen importlib")
             frame = frame.f_back
             if frame is not None and frame.f_code is _call.__code__:
-                raise why
+                _imports.seconds += (now - seen) * loading
+                seen = now
+                if why := reason():
+                    raise why
+                return
 
     before = signal.signal(signal.SIGALRM, stop)
     timer = signal.setitimer(signal.ITIMER_REAL, min(seconds, _TICK), _TICK)
@@ -266,7 +300,9 @@ def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: 
 
 def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
     caller, lock, done = ctypes.c_ulong(threading.get_ident()), threading.RLock(), threading.Event()
-    throw, reason = ctypes.pythonapi.PyThreadState_SetAsyncExc, _stopper(seconds)
+    start = time.monotonic()  # the caller's processor time is out of sight from another thread
+    reason = _stopper(seconds, lambda: time.monotonic() - start)
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
     def watch() -> None:
         while not done.wait(min(seconds, _TICK)):
