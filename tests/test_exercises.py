@@ -1,15 +1,19 @@
 """Every exercise accepts what is right, names what is wrong, and outlives anything."""
 
+import builtins
 import importlib
 import inspect
 import random
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mutants import mutants
@@ -229,6 +233,38 @@ def test_the_evidence_is_the_smallest_input_with_both_rows_aligned():
     ]
 
 
+def test_what_is_said_holds_for_the_input_that_is_shown():
+    verdict = check(SAFE, lambda q, k, s: (q @ k.mT * s).sigmoid())
+    assert verdict.message.endswith("one of your rows sums to 0.993.")
+    assert verdict.evidence.endswith("got       0.993")
+
+
+def test_a_row_of_an_answer_of_several_tensors_is_called_by_its_tensor():
+    (key_alone,) = [m.code for m in CATALOG["rotary"].mistakes if m.name == "key-only"]
+    assert "\nrow       query [" in check("rotary", key_alone).evidence
+    order = "order      the rows of mixed, then of keys, then of values"
+    assert order in check("cached_step", CATALOG["cached_step"].mistakes[0].code).evidence
+    listed = check("to_torch_attention", lambda q, k, v, o: ([q.weight], q.bias, o.weight, o.bias))
+    assert listed.message.startswith("Your `in_proj_weight` is a value of type list")
+
+
+def test_where_a_table_has_several_rows_the_notebook_sees_both_with_the_wrong_cells_framed():
+    verdict = check("causal_mask", lambda T, S: torch.ones(T, S, dtype=torch.bool).tril(-1))
+    expected, got = verdict.picture.split("</table>")[:2]
+    assert re.findall(">([01])<", expected) == list("100110111")
+    assert re.findall(">([01])<", got) == list("000100110")
+    assert [cell.count("--jp-warn-color1") for cell in (expected, got)] == [0, 3]
+    assert "got: 3 of 9 cells wrong (framed)" in verdict._repr_html_()
+    assert verdict.picture not in repr(verdict)
+    one_row = check(SAFE, lambda q, k, s: right(q, k, s).roll(1, -1))
+    assert one_row.picture == check(SAFE, right).picture == ""
+
+
+def test_no_zero_has_a_minus():
+    verdict = check("alibi", lambda n_heads, T, S: 2 * CATALOG["alibi"].reference(n_heads, T, S))
+    assert "expected   0.000  -0.062  -0.125" in verdict.evidence
+
+
 def test_the_evidence_shows_digits_until_the_rows_differ():
     rows = check(SAFE, lambda q, k, s: right(q, k, s) + 1e-5).evidence.splitlines()[-2:]
     expected, got = (line.split()[1] for line in rows)
@@ -260,6 +296,17 @@ def test_an_error_is_shown_with_the_learners_own_line():
     assert f"at     line {number}: `return torch.cat([scores, None])`" in evidence
 
 
+def test_an_error_that_cannot_be_put_into_words_is_called_by_its_type():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def faulty(query, key, scale):
+        raise Mute
+
+    assert check(SAFE, faulty).message.endswith("stops with an error. Mute")
+
+
 def test_a_notimplementederror_of_torch_is_an_error_and_not_a_stub():
     def unsupported(query, key, scale):
         return torch.empty(1, device="meta").item()
@@ -287,6 +334,11 @@ def never(query, key, scale):
 
 
 def deep(query, key, scale):
+    return deep(query, key, scale)
+
+
+def deeper(query, key, scale):
+    sys.setrecursionlimit(10**9)
     return deep(query, key, scale)
 
 
@@ -341,14 +393,21 @@ def hoards_in_python(query, key, scale):
     ],
 )
 def test_a_hostile_answer_gets_a_verdict_in_time_and_the_next_check_works(
-    answer, mistake, says, hurry
+    answer, mistake, says, monkeypatch
 ):
-    start = time.monotonic()
-    verdict = check(SAFE, answer)
-    assert time.monotonic() - start < 3
+    with monkeypatch.context() as hurry:
+        hurry.setattr(stages, "SECONDS", 0.3)
+        start = time.monotonic()
+        verdict = check(SAFE, answer)
+        assert time.monotonic() - start < 3
     assert (verdict.passed, verdict.mistake) == (False, mistake)
     assert says in verdict.message
     assert len(verdict.printed) < sandbox.PRINTED + 100
+    assert check(SAFE, right).passed
+
+
+def test_a_recursion_that_lifts_its_own_limit_ends_all_the_same():
+    assert "RecursionError" in check(SAFE, deeper).message
     assert check(SAFE, right).passed
 
 
@@ -363,6 +422,39 @@ def test_where_there_is_no_alarm_a_watching_thread_stops_the_loop(hurry):
     thread.start()
     thread.join(10)
     assert [verdict.mistake for verdict in found] == ["timed", ""]
+
+
+def test_in_a_notebook_exit_ends_the_answer_and_not_the_kernel(monkeypatch):
+    asked = []
+    shell = SimpleNamespace(ask_exit=lambda: asked.append("the kernel"))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    verdict = check(SAFE, lambda q, k, s: shell.ask_exit())
+    assert "ends the program" in verdict.message
+    assert asked == []
+    shell.ask_exit()
+    assert asked == ["the kernel"]
+
+
+def test_the_time_that_the_reference_takes_is_not_the_learners(monkeypatch):
+    def slow(query, key, scale):
+        time.sleep(0.2)
+        return right(query, key, scale)
+
+    patient = Exercise(**{**vars(CATALOG[SAFE]), "reference": slow, "gradients": True})
+    monkeypatch.setattr(stages, "SECONDS", 1.0)
+    assert engine.examine(patient, right).passed
+
+
+def test_the_first_wrong_answer_and_the_first_gradient_wait_for_no_import():
+    code = (
+        "import sys; from transformer_lab.exercises import CATALOG, engine\n"
+        "for id in ('causal_mask', 'masked_weights'):\n"
+        "    exercise = CATALOG[id]\n"
+        "    for answer in (exercise.reference, exercise.mistakes[0].code):\n"
+        "        engine.examine(exercise, answer)\n"
+        "assert 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no alarm")
@@ -411,6 +503,8 @@ def test_what_an_answer_changes_globally_is_put_back():
     def meddles(query, key, scale):
         torch.manual_seed(1)
         random.seed(1)
+        np.random.seed(1)
+        builtins.len = None
         torch.set_grad_enabled(False)
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(threads + 1)
@@ -420,12 +514,15 @@ def test_what_an_answer_changes_globally_is_put_back():
     threads, depth = torch.get_num_threads(), sys.getrecursionlimit()
     torch.manual_seed(7)
     random.seed(7)
-    expected = torch.rand(2), random.random()
+    np.random.seed(7)
+    expected = torch.rand(2), random.random(), np.random.rand()
     torch.manual_seed(7)
     random.seed(7)
+    np.random.seed(7)
     assert check(SAFE, meddles).passed
     assert torch.equal(torch.rand(2), expected[0])
-    assert random.random() == expected[1]
+    assert (random.random(), np.random.rand()) == expected[1:]
+    assert len("put back") == 8
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     assert (torch.get_num_threads(), sys.getrecursionlimit()) == (threads, depth)

@@ -1,12 +1,12 @@
 """What several exercises share: inputs, and how an answer that is no tensor becomes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from transformer_lab.exercises.exercise import Unfit, as_tensor
+from transformer_lab.exercises.exercise import Unfit, as_tensor, kind_of
 
 Observe = Callable[[tuple[Any, ...], Any], Tensor]
 
@@ -51,13 +51,21 @@ def as_choice(*options: str) -> Observe:
     return observe
 
 
+def parts_of(inputs: tuple[Any, ...], output: Iterable[Any], *names: str) -> list[Tensor]:
+    """The tensors of an answer of several; what is none is called by its name."""
+    for name, part in zip(names, output, strict=True):
+        if not isinstance(part, Tensor):
+            raise Unfit(f"Your `{name}` is {kind_of(part)}; expected a tensor.")
+    return [as_tensor(inputs, part) for part in output]
+
+
 def several(*names: str) -> Observe:
     """A tuple of tensors with these names, as one row of their shapes and numbers."""
 
     def observe(inputs: tuple[Any, ...], output: Any) -> Tensor:
         if not isinstance(output, (tuple, list)) or len(output) != len(names):
             raise Unfit(f"Return {len(names)} tensors: `return {', '.join(names)}`.")
-        parts = [as_tensor(inputs, part) for part in output]
+        parts = parts_of(inputs, output, *names)
         wide = torch.promote_types(torch.float32, parts[0].dtype)
         shapes = [torch.tensor([*part.shape, -1], dtype=wide) for part in parts]
         return torch.cat([*shapes, *(part.flatten().to(wide) for part in parts)])

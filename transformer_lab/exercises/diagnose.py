@@ -145,8 +145,8 @@ def _row_sums(pairs: list[Pair]) -> tuple[str, str] | None:
     got = torch.cat([pair.got.double().sum(-1).flatten() for pair in pairs])
     if not near(expected, torch.ones_like(expected), 1e-3, 0) or near(got, expected, 1e-3, 0):
         return None
-    worst = float(got[(got - 1).abs().argmax()])
-    return "row-sums", f"Weights sum to 1 in each row; one of your rows sums to {worst:.3g}."
+    first = float(got[(got - 1).abs() > 1e-3][0])  # of the input that is shown, if it has one
+    return "row-sums", f"Weights sum to 1 in each row; one of your rows sums to {first:.3g}."
 
 
 def _times(pairs: list[Pair], factors: list[float]) -> str:

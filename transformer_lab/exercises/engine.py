@@ -6,6 +6,7 @@ name from the exercise's known mistakes (equal results on every input), else fro
 """
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transformer_lab.exercises import diagnose, show, stages
+from transformer_lab.exercises import diagnose, picture, show, stages
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
-from transformer_lab.exercises.sandbox import Failure, call, isolated
+from transformer_lab.exercises.sandbox import Failure, call, isolated, stopwatch
 from transformer_lab.exercises.stages import STAGES, Trial
 from transformer_lab.exercises.verdict import Verdict
 
@@ -34,17 +35,20 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
     """The learner's function on one case after another, up to one that had to be stopped."""
-    deadline = time.monotonic() + stages.SECONDS
+    seconds = stages.SECONDS  # the learner's; what the reference takes is not taken off
     # Equal inputs: for the learner, for the reference, and to tell whether the first were changed.
     for case, mine, ours in zip(*(exercise.cases() for _ in range(3)), strict=True):
-        expected = _run(exercise, exercise.reference, case, ours, deadline)
+        expected = _run(exercise, exercise.reference, case, ours, math.inf)
         assert isinstance(expected, Tensor), f"the reference of {exercise.id} fails: {expected}"
         before = [_shown(x) for x in mine.inputs]
-        got = _run(exercise, answer, case, mine, deadline)
+        spent = stopwatch()
+        got = _run(exercise, answer, case, mine, time.monotonic() + seconds)
+        seconds -= spent()
         trial = Trial(exercise, case, expected, got, _changed(exercise, case, mine, before))
         if exercise.gradients and trial.right:
-            wanted = _slope(exercise.reference, case, deadline)
-            trial = replace(trial, expected_slope=wanted, slope=_slope(answer, case, deadline))
+            wanted = _slope(exercise.reference, case, math.inf)
+            slope = _slope(answer, case, time.monotonic() + seconds)
+            trial = replace(trial, expected_slope=wanted, slope=slope)
         yield trial
         if isinstance(got, Failure) and got.kind in ("time", "memory", "stub"):
             return
@@ -80,7 +84,8 @@ def _slope(function: Callable[..., Any], case: Case, deadline: float) -> Tensor 
         if not output.requires_grad:
             raise RuntimeError("Is there a detach(), .data or .item() on the way?")
         mixture = torch.linspace(0.5, 1.5, output.numel(), dtype=output.dtype).view(output.shape)
-        slopes = torch.autograd.grad(output, leaves, mixture, materialize_grads=True)
+        # Mixed here: given a mixture to grad, torch first imports sympy for it, for seconds.
+        slopes = torch.autograd.grad((output * mixture).sum(), leaves, materialize_grads=True)
         return torch.cat([slope.flatten() for slope in slopes])
 
     return call(differentiate, case.inputs, deadline)
@@ -127,8 +132,10 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
         found = [(trial, said) for trial in done if (said := stage(trial))]
         if not found:
             continue
-        trial, message = min(found, key=lambda pair: show.size(pair[0].case))
+        found.sort(key=lambda pair: show.size(pair[0].case))
+        trial, message = found[0]  # the smallest is shown, so what is said has to hold for it
         lines = _evidence(trial, stage, sum(map(_passes, done)), len(done))
+        seen = _picture(trial, stage)
         known = (
             None
             if stage in (stages.memory, stages.timed, stages.untouched)
@@ -138,14 +145,14 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
             # What the stage found is still worth a line: an error's text, a judge's reason.
             if stage not in (stages.shape, stages.values) or exercise.judge is not None:
                 lines.append(("found", message))
-            return _wrong(exercise, known.name, known.hint, show.table(lines))
+            return _wrong(exercise, known.name, known.hint, show.table(lines), seen)
         name = stage.__name__
         if stage is stages.shape:
             message += diagnose.shapes([(trial.expected, trial.value) for trial, _ in found])
         elif stage is stages.values and exercise.judge is None and not _chosen(exercise):
             named = diagnose.values([_pair(trial) for trial, _ in found])
             name, message = named or (name, message)
-        return _wrong(exercise, name, message, show.table(lines))
+        return _wrong(exercise, name, message, show.table(lines), seen)
     return Verdict(exercise.title, True, f"Works on all {len(done)} inputs.", working=answer)
 
 
@@ -188,12 +195,18 @@ def _evidence(
     if options := _chosen(exercise):
         return [*lines, ("got", repr(options[int(trial.got)]))]
     if exercise.judge is not None:
-        return lines + [("got", show.value(trial.got))] * (trial.got.numel() <= show.SMALL)
+        plain = trial.got.numel() <= show.SMALL and not hasattr(exercise.observe, "coded")
+        return lines + [("got", show.value(trial.got))] * plain
     if stage is stages.shape and max(trial.expected.numel(), trial.got.numel()) <= show.SMALL:
         pair = zip(("expected", "got"), (trial.expected, trial.got), strict=True)
         return lines + [(name, show.value(x)) for name, x in pair]
     if stage in (stages.finite, stages.values):
-        lines += show.rows(trial.expected, trial.got, *exercise.tolerance(case, trial.expected))
+        tolerance = exercise.tolerance(case, trial.expected)
+        told = getattr(
+            exercise.observe, "__dict__", {}
+        )  # of an answer of several tensors: how they are lined up
+        lines += [("order", told.get("order", ""))] * ("order" in told)
+        lines += show.rows(trial.expected, trial.got, *tolerance, told.get("parts", ()))
     return lines
 
 
@@ -217,5 +230,26 @@ def _pair(trial: Trial) -> diagnose.Pair:
     return diagnose.Pair(expected, got, (widths or [1])[0], *tolerance)
 
 
-def _wrong(exercise: Exercise, mistake: str, message: str, evidence: str = "") -> Verdict:
-    return Verdict(exercise.title, False, message, mistake, evidence, working=exercise.reference)
+def _picture(trial: Trial, stage: Callable[[Trial], str]) -> str:
+    """Both tables, where every row of an answer means the same."""
+    exercise = trial.exercise
+    if stage not in (stages.finite, stages.values) or exercise.judge is not None:
+        return ""
+    if hasattr(exercise.observe, "order"):
+        return ""
+    tolerance = exercise.tolerance(trial.case, trial.expected)
+    return picture.picture(trial.expected, trial.value, *tolerance)
+
+
+def _wrong(
+    exercise: Exercise, mistake: str, message: str, evidence: str = "", picture: str = ""
+) -> Verdict:
+    return Verdict(
+        exercise.title,
+        False,
+        message,
+        mistake,
+        evidence,
+        picture=picture,
+        working=exercise.reference,
+    )

@@ -35,7 +35,7 @@ def as_tensor(inputs: tuple[Any, ...], output: Any) -> Tensor:
     if output is None:
         raise Unfit("Your function returns nothing. Is the `return` missing?")
     if not isinstance(output, Tensor):
-        raise Unfit(f"Your function returns {_kind(output)}; expected a tensor.")
+        raise Unfit(f"Your function returns {kind_of(output)}; expected a tensor.")
     if output.layout != torch.strided or output.is_nested or output.is_quantized:
         raise Unfit("Your function returns a tensor of a special kind; expected an ordinary one.")
     return output.detach()
@@ -99,6 +99,6 @@ class Exercise:
         return f"### Exercise · {self.title} ({self.minutes} minutes, {dots})\n{self.prompt}"
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     name = type(value).__name__
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a value of type {name}"

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from transformer_lab import rnn
-from transformer_lab.exercises.common import as_number, numbers, strided
-from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
+from transformer_lab.exercises.common import as_number, numbers, parts_of, strided
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 
 # --- a tanh cell, run over time
 
@@ -97,6 +97,20 @@ too.""",
     cases=state_cases,
     gradients=True,
     mistakes=(
+        Mistake(
+            "relu",
+            lambda inputs, start, W, U, b: walk(
+                inputs, start, lambda x, state: (x @ W.T + state @ U.T + b).relu()
+            ),
+            "None of your states is below 0, and some are above 1: that is a relu. tanh runs from "
+            "-1 to 1.",
+        ),
+        Mistake(
+            "bias-twice",
+            lambda inputs, start, W, U, b: tanh_states(inputs, start, W, U, 2 * b),
+            "You add the bias twice, once to W x and once to U old. There is one b, as in the "
+            "formula; torch's own cells keep two.",
+        ),
         Mistake(
             "recurrent-not-transposed",
             lambda inputs, start, W, U, b: walk(
@@ -628,11 +642,14 @@ def both_states(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """The new h and c side by side, (B, 2h)."""
     if not isinstance(output, (tuple, list)) or len(output) != 2:
         raise Unfit("Return two tensors: `return h, c`.")
-    parts = [as_tensor(inputs, part) for part in output]
+    parts = parts_of(inputs, output, "h", "c")
     shapes = [tuple(part.shape) for part in parts]
     if shapes != [tuple(inputs[1].shape)] * 2:
         raise Unfit(f"Your h and c have shapes {shapes}; expected {tuple(inputs[1].shape)} each.")
     return torch.cat(parts, -1)
+
+
+vars(both_states)["order"] = "h, then c"
 
 
 def lstm_inputs(seed: int, B: int, D: int, h: int, **kind: Any) -> tuple[Tensor, ...]:
@@ -709,6 +726,12 @@ sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the ne
     cases=lstm_cases,
     observe=both_states,
     mistakes=(
+        Mistake(
+            "output-kept",
+            lambda x, h, c, W, U, b: bent(sums(x, h, W, U, b), h),
+            "The forget gate keeps a share of the old output h. It is the old memory c that it "
+            "keeps or forgets.",
+        ),
         Mistake(
             "order-ifog",
             lambda x, h, c, W, U, b: reordered("ifog", x, h, c, W, U, b),

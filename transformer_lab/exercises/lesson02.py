@@ -212,6 +212,17 @@ Write `my_weights(query, key, scale)`. A score is the dot product of a query and
     cases=qk_cases,
     mistakes=(
         Mistake(
+            "softmax-twice",
+            lambda query, key, scale: weights_of(query, key, scale).softmax(-1),
+            "You take the softmax twice. The second one reads weights between 0 and 1 as scores, "
+            "and makes all keys nearly alike.",
+        ),
+        Mistake(
+            "logarithms",
+            lambda query, key, scale: (query @ key.mT * scale).log_softmax(-1),
+            "Your numbers are 0 or below: that is log_softmax, the logarithms of the weights.",
+        ),
+        Mistake(
             "softmax-over-queries",
             lambda query, key, scale: scores_of(query, key, scale).softmax(-2),
             "Your softmax runs over the queries: columns sum to 1, rows do not. Each query shares "
@@ -341,6 +352,12 @@ query takes away the average of all values, weighted by its weights:
     reference=weighted_values,
     cases=qkv_cases,
     mistakes=(
+        Mistake(
+            "softmax-twice",
+            lambda query, key, value, scale: weights_of(query, key, scale).softmax(-1) @ value,
+            "Your weights go through a softmax twice. The second one reads weights between 0 and 1 "
+            "as scores, and makes all keys nearly alike.",
+        ),
         Mistake(
             "weights-transposed",
             lambda query, key, value, scale: weights_of(query, key, scale).mT @ value,

@@ -277,6 +277,11 @@ rows that have decided, a number from 0 to 1.""",
     observe=as_number,
     mistakes=(
         Mistake(
+            "percent",
+            lambda query, key, scale: 100 * saturated_share(query, key, scale),
+            "A hundred times too large: yours is in percent. A share runs from 0 to 1.",
+        ),
+        Mistake(
             "weights-counted",
             lambda query, key, scale: share(table_of(query, key, scale) > 0.99),
             "You divide by the number of weights. A row can hold only one weight above 0.99, "

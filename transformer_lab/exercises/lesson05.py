@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from transformer_lab import attention as package
 from transformer_lab import twins
-from transformer_lab.exercises.common import numbers, strided
-from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
+from transformer_lab.exercises.common import numbers, parts_of, strided
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 
 # --- split and merge
 
@@ -272,6 +272,25 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
     cases=multi_head_cases,
     mistakes=(
         Mistake(
+            "keys-and-values-swapped",
+            lambda x, W_query, W_key, W_value, W_output, H: multi_head(
+                x, W_query, W_value, W_key, W_output, H
+            ),
+            "Your keys are made with W_value and your values with W_key.",
+        ),
+        Mistake(
+            "causal",
+            with_step(lambda query, key, value: package.attention(query, key, value, causal=True)),
+            "Your tokens see only themselves and what stands before them. There is no mask here.",
+        ),
+        Mistake(
+            "with-residual",
+            lambda x, W_query, W_key, W_value, W_output, H: (
+                x + multi_head(x, W_query, W_key, W_value, W_output, H)
+            ),
+            "You add x to the result. The layer around attention does that, not attention itself.",
+        ),
+        Mistake(
             "no-output",
             with_step(output=lambda merged, W: merged),
             "The heads stand side by side and have not met yet: W_output mixes them.",
@@ -389,7 +408,7 @@ def torch_weights(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """The four tensors in one row; each must have the shape that torch's module has."""
     if not isinstance(output, (tuple, list)) or len(output) != 4:
         raise Unfit(f"Return four tensors, in the order {', '.join(NAMES)}.")
-    parts = [as_tensor(inputs, part) for part in output]
+    parts = parts_of(inputs, output, *NAMES)
     for name, part, shape in zip(NAMES, parts, torch_shapes(inputs[0].in_features), strict=True):
         if part.shape != shape:
             raise Unfit(f"Your {name} has shape {tuple(part.shape)}; expected {shape}.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab import positions as package
-from transformer_lab.exercises.common import as_choice, numbers, strided
+from transformer_lab.exercises.common import as_choice, numbers, parts_of, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
 
 
@@ -372,13 +372,16 @@ def as_pair(inputs: tuple[Any, ...], output: Any) -> Tensor:
     """Two tensors of one shape as one: the query at [0], the key at [1]."""
     if not isinstance(output, (tuple, list)) or len(output) != 2:
         raise Unfit("Return two tensors, the turned query and the turned key.")
-    query, key = (as_tensor(inputs, part) for part in output)
+    query, key = parts_of(inputs, output, "query", "key")
     if query.shape != key.shape:
         raise Unfit(
             f"Your query has shape {tuple(query.shape)}, your key {tuple(key.shape)}; expected "
             f"{tuple(inputs[0].shape)} for both, as they came in."
         )
     return torch.stack([query, key])
+
+
+vars(as_pair)["parts"] = ("query", "key")
 
 
 def rotary_cases() -> list[Case]:
@@ -461,6 +464,15 @@ Keep shape and dtype.""",
     observe=as_pair,
     atol=1e-4,
     mistakes=(
+        Mistake(
+            "keys-turned-back",
+            lambda query, key, offset=0: (
+                package.rotary(query, offset),
+                turn(key, -steps(key, offset)),
+            ),
+            "Your keys turn the other way than your queries. A score then depends on the sum of "
+            "the two positions, not on the distance.",
+        ),
         Mistake(
             "identity",
             lambda query, key, offset=0: (query, key),

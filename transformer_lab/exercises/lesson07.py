@@ -216,6 +216,11 @@ number.""",
     cases=rms_cases,
     mistakes=(
         Mistake(
+            "weight-added",
+            lambda x, weight, eps=1e-5: rms_norm(x, torch.ones_like(weight), eps) + weight,
+            "You add the weight. It scales: multiply by it.",
+        ),
+        Mistake(
             "centred",
             lambda x, weight, eps=1e-5: package.layer_norm(x, weight, None, eps),
             "You take the mean away: that is layer norm. RMS norm leaves it in.",
@@ -666,6 +671,14 @@ def crossed(middle: Callable[..., Tensor]) -> Callable[..., Tensor]:
     )
 
 
+def two_parts(
+    x: Tensor, source: Tensor, attend: Map, cross: Cross, norm1: Map, norm2: Map
+) -> Tensor:
+    """The decoder layer up to its feed-forward."""
+    x = x + attend(norm1(x))
+    return x + cross(norm2(x), source)
+
+
 DECODER_LAYER = Exercise(
     id="decoder_layer",
     lesson="07",
@@ -682,6 +695,27 @@ already.""",
     reference=decoder_layer,
     cases=decoder_cases,
     mistakes=(
+        Mistake(
+            "no-residual-around-feed-forward",
+            lambda x, source, attend, cross, feed, norm1, norm2, norm3: feed(
+                norm3(two_parts(x, source, attend, cross, norm1, norm2))
+            ),
+            "Your last part is not added to what came into it: what attention found is gone.",
+        ),
+        Mistake(
+            "feed-forward-not-normed",
+            lambda x, source, attend, cross, feed, norm1, norm2, norm3: (
+                (y := two_parts(x, source, attend, cross, norm1, norm2)) + feed(y)
+            ),
+            "The feed-forward reads x as it is, and norm3 is not used. It reads a normed copy.",
+        ),
+        Mistake(
+            "norm-at-the-end",
+            lambda x, source, attend, cross, feed, norm1, norm2, norm3: norm3(
+                (y := two_parts(x, source, attend, cross, norm1, norm2)) + feed(norm3(y))
+            ),
+            "You norm the sum at the end as well. With pre-norm the sum stays as it is.",
+        ),
         Mistake(
             "no-cross-attention",
             in_order(0, 2),

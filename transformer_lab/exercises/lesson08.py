@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer_lab import attention as package
-from transformer_lab.exercises.common import as_number, numbers, strided
+from transformer_lab.exercises.common import as_number, numbers, parts_of, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit, as_tensor
 
 
@@ -230,6 +230,22 @@ without bias. `real (B, S)` is True where the source is no padding. Scale by 1/â
     gradients=True,
     mistakes=(
         Mistake(
+            "keys-and-values-swapped",
+            crossed(lambda d, e, real: looks(d.query, e.value, real[:, None]) @ e.key),
+            "Your keys are made with to_value and your values with to_key.",
+        ),
+        Mistake(
+            "padding-set-to-zero",
+            crossed(
+                lambda d, e, real: (
+                    (d.query @ (e.key * real[..., None]).mT / d.query.shape[-1] ** 0.5).softmax(-1)
+                    @ (e.value * real[..., None])
+                )
+            ),
+            "You set the padding's states to 0. Then its scores are 0, and exp(0) is 1: padding "
+            "still takes a part of the weight. Mask the scores.",
+        ),
+        Mistake(
             "keys-from-the-decoder",
             crossed(lambda d, e, real: looks(d.query, d.key, real[:, None]) @ e.value),
             "Your keys come from the decoder, so the weights say how much its places resemble each "
@@ -412,6 +428,13 @@ one number, as a tensor.""",
     cases=loss_cases,
     gradients=True,
     mistakes=(
+        Mistake(
+            "bits",
+            lambda logits, targets, pad_id: (
+                loss_without_padding(logits, targets, pad_id) / math.log(2)
+            ),
+            "Your loss is in bits: the logarithm to base 2. Nats are asked, with the natural one.",
+        ),
         Mistake(
             "padding-counted",
             lambda logits, targets, pad_id: losses(logits, targets).mean(),
@@ -731,12 +754,15 @@ def as_continuations(inputs: tuple[Any, ...], output: Any) -> Tensor:
     W = len(inputs[0])
     if not isinstance(output, (tuple, list)) or len(output) != 3:
         raise Unfit("Return three tensors: `return scores, texts, tokens`.")
-    columns = [as_tensor(inputs, part).float() for part in output]
+    columns = [part.float() for part in parts_of(inputs, output, "scores", "texts", "tokens")]
     if any(column.shape != (W,) for column in columns):
         shapes = ", ".join(str(tuple(column.shape)) for column in columns)
         raise Unfit(f"Your three tensors have the shapes {shapes}; expected ({W},) each.")
     rows = torch.stack(columns, 1)
     return rows[columns[0].argsort(descending=True, stable=True)]
+
+
+vars(as_continuations)["order"] = "score, text, token; the best score first"
 
 
 Table = Callable[[Tensor, Tensor, Tensor, int], Tensor]

@@ -31,9 +31,11 @@ def off_by(reference: Callable[..., Any]) -> Callable[[tuple[Any, ...], Tensor],
 
     def judge(inputs: tuple[Any, ...], observed: Tensor) -> str:
         got, expected = float(observed), float(reference(*inputs))
-        off = f"{abs(got - expected):,.12g} too {'high' if got > expected else 'low'}"
-        right = abs(got - expected) <= 0.4
-        return "" if right else f"Your {got:,.12g} is {off}; expected {expected:,.12g}."
+        if abs(got - expected) <= 0.4:
+            return ""
+        digits = ",.12g" if got.is_integer() else ",.6g"
+        off = f"{abs(got - expected):{digits}} too {'high' if got > expected else 'low'}"
+        return f"Your {got:{digits}} is {off}; expected {expected:,.12g}."
 
     return judge
 

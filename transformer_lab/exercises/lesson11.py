@@ -222,6 +222,19 @@ gradients flow. Scores may be large.""",
     gradients=True,
     mistakes=(
         Mistake(
+            "no-logarithm",
+            lambda logits, tokens: (
+                -(logits[:, :-1].softmax(-1).gather(-1, tokens[:, 1:, None]).mean())
+            ),
+            "You average the probabilities of the right tokens. Take the logarithm of each first.",
+        ),
+        Mistake(
+            "logits-alone",
+            lambda logits, tokens: -logits[:, :-1].gather(-1, tokens[:, 1:, None]).mean(),
+            "You average the scores of the right tokens, with a minus. Scores are not "
+            "log-probabilities yet: the other tokens' scores have to count against them.",
+        ),
+        Mistake(
             "no-shift",
             lambda logits, tokens: F.cross_entropy(logits.flatten(0, 1), tokens.flatten()),
             "You compare position t with token t, which the model has just read. It would learn to "
@@ -691,6 +704,9 @@ def chosen_names(inputs: tuple[Any, ...], output: Any) -> Tensor:
     if strange := sorted(given.difference(names)):
         raise Unfit(f"{strange[0]!r} is no name that model.named_parameters() gives.")
     return torch.tensor([float(name in given) for name in names])
+
+
+vars(chosen_names)["coded"] = True  # names as zeros and ones: the evidence does not show them
 
 
 def names_fit(inputs: tuple[Any, ...], chosen: Tensor) -> str:

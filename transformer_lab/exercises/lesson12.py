@@ -423,6 +423,9 @@ def step_of(inputs: tuple[Any, ...], output: Any) -> Tensor:
     return torch.cat([part.detach() for part in output], 1)
 
 
+vars(step_of)["order"] = "the rows of mixed, then of keys, then of values"
+
+
 def step_with(
     states: Tensor,
     positions: Tensor,
@@ -869,6 +872,9 @@ def padded_parts(inputs: tuple[Any, ...], output: Any) -> Tensor:
             kind = "bool" if name == "mask" else "whole numbers"
             raise Unfit(f"Your `{name}` is {plain(part.dtype)}; expected {kind}.")
     return torch.stack([part.double() for part in output])
+
+
+vars(padded_parts)["parts"] = ("tokens", "mask", "positions")
 
 
 def aligned(prompts: list[list[int]], pad_id: int, right: bool = False) -> tuple[Tensor, Tensor]:

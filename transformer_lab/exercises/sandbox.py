@@ -13,9 +13,11 @@ process holds; a single request is the system's to refuse, which Windows does an
 State. The call starts with a fixed seed, gradients on and float32 as the default; seed, gradient
 mode, default dtype, thread count, warning filters and recursion limit are put back afterwards, and
 what the call replaced in torch (torch.softmax = …) at once, because the reference needs it.
-What it prints is kept, up to a bound, instead of shown.
+What it prints is kept, up to a bound, instead of shown. IPython's exit() and quit(), which would
+end the kernel, end the call as sys.exit() does.
 """
 
+import builtins
 import contextlib
 import ctypes
 import io
@@ -34,6 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+from unittest import mock
 
 import psutil
 import torch
@@ -45,9 +48,13 @@ except ImportError:  # Windows
 
 PRINTED, LINES = 2000, 40  # characters and lines that are kept of what is printed
 ROOM = 2 * 2**30  # bytes that a check may add to the process
+WAITING = 3  # seconds of the clock that count as one of the processor
+LOADING = 120  # seconds that imports may take beside that
+DEEPEST = 10_000  # the recursion limit that an answer may set
 STATM = Path("/proc/self/statm")  # Linux: sizes of this process in pages, the first is all of it
 _TICK = 0.05  # seconds between two looks at memory, or two tries to stop code that caught the first
 _PATCHED = (torch, torch.nn.functional, torch.nn.Module, torch.nn.Linear, torch.Tensor, math)
+_BUILTINS = vars(builtins)
 _NOT_THE_LEARNERS = tuple(
     str(path) + os.sep
     for path in (
@@ -102,10 +109,17 @@ def isolated() -> Iterator[Printed]:
     """The state described above, for the length of a `with` block; gives what was printed."""
     seed, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
     plain_seed, depth = random.getstate(), sys.getrecursionlimit()
+    set_depth = (
+        sys.setrecursionlimit
+    )  # without a bound even the alarm would walk frames for minutes
+    numpy = sys.modules.get("numpy")  # its seed is put back as well, where it is in use
+    drawn = numpy and numpy.random.get_state()
     printed = Printed()
     try:
         torch.manual_seed(0)
         random.seed(0)
+        if numpy:
+            numpy.random.seed(0)
         torch.set_default_dtype(torch.float32)
         with (
             torch.inference_mode(False),
@@ -114,16 +128,28 @@ def isolated() -> Iterator[Printed]:
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
             _limited_memory(),
+            _kernel_stays(),
+            mock.patch.object(sys, "setrecursionlimit", lambda n: set_depth(min(n, DEEPEST))),
         ):
             warnings.simplefilter("ignore")
             yield printed
     finally:
         torch.set_rng_state(seed)
         random.setstate(plain_seed)
+        if numpy:
+            numpy.random.set_state(drawn)
         torch.set_default_dtype(dtype)
         sys.setrecursionlimit(depth)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _kernel_stays() -> Iterator[None]:
+    """In a notebook exit() and quit() ask the kernel to stop after the cell; here they raise."""
+    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
+    with mock.patch.object(shell, "ask_exit", sys.exit) if shell else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -162,8 +188,9 @@ def call(function: Callable[..., Any], inputs: tuple[Any, ...], deadline: float)
         raise
     except BaseException as error:
         # torch's allocator raises a RuntimeError, in these words on Linux and on Windows.
-        full = "can't allocate memory" in str(error) or "not enough memory" in str(error)
-        return Failure("memory" if full else "raised", _name(error), learners_line(error))
+        name = _name(error)
+        full = "can't allocate memory" in name or "not enough memory" in name
+        return Failure("memory" if full else "raised", name, learners_line(error))
     finally:
         for place, names in zip(_PATCHED, before, strict=True):
             _mend(place, names)
@@ -183,27 +210,62 @@ def _mend(place: Any, names: dict[str, Any]) -> None:
 
 def learners_line(error: BaseException) -> str:
     """The innermost line of the learner's own code that the error passed through."""
-    found, step = "", error.__traceback__
-    while step is not None:
+    found, step = None, error.__traceback__
+    while step is not None:  # of millions, where a recursion has no limit
         name = step.tb_frame.f_code.co_filename
-        if not name.startswith(_NOT_THE_LEARNERS) and not name.startswith("<frozen"):
-            text = linecache.getline(name, step.tb_lineno).strip()[:100]
-            found = f"line {step.tb_lineno}" + (f": `{text}`" if text else "")
+        if not name.startswith((*_NOT_THE_LEARNERS, "<frozen")):
+            found = name, step.tb_lineno
         step = step.tb_next
-    return found
+    if found is None:
+        return ""
+    text = linecache.getline(*found).strip()[:100]
+    return f"line {found[1]}" + (f": `{text}`" if text else "")
 
 
 def _call(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
-    return function(*inputs)  # its frame marks where the learner's frames begin
+    # Its frame marks where the learner's frames begin. Replaced builtins are put back here already,
+    # and without the use of any, because all that follows needs them.
+    intact = _BUILTINS.copy()
+    try:
+        return function(*inputs)
+    finally:
+        _BUILTINS.update(intact)
 
 
-def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
+@dataclass
+class _Imports:
+    """How long alarms have found the learner's code importing something, in all."""
+
+    seconds: float = 0.0
+
+
+_imports = _Imports()
+
+
+def stopwatch() -> Callable[[], float]:
+    """Seconds of this thread's processor; WAITING of the clock count as one, for code that sleeps.
+
+    Imports are free, up to LOADING seconds: torch loads some of its parts when they are first
+    needed, and half of a module would be worse than a late verdict.
+    """
+    busy, start, loaded = time.thread_time(), time.monotonic(), _imports.seconds
+
+    def spent() -> float:
+        counted = max(time.thread_time() - busy, (time.monotonic() - start) / WAITING)
+        return counted - min(_imports.seconds - loaded, LOADING)
+
+    return spent
+
+
+def _stopper(
+    seconds: float, spent: Callable[[], float]
+) -> Callable[[], type[BaseException] | None]:
     """What must stop the code that runs now, asked again and again; None while nothing does."""
-    deadline, process = time.monotonic() + seconds, psutil.Process()
+    process = psutil.Process()
     most = process.memory_info().rss + ROOM
 
     def reason() -> type[BaseException] | None:
-        if time.monotonic() >= deadline:
+        if spent() >= seconds:
             return OutOfTime
         return OutOfMemory if process.memory_info().rss > most else None
 
@@ -211,16 +273,21 @@ def _stopper(seconds: float) -> Callable[[], type[BaseException] | None]:
 
 
 def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
-    reason = _stopper(seconds)
+    reason, seen = _stopper(seconds, stopwatch()), time.monotonic()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if (why := reason()) is None:
-            return
+        nonlocal seen
+        now, loading = time.monotonic(), False
         # Only above the mark: an alarm that comes late must not hit the code that cleans up.
         while frame is not None:
+            loading = loading or frame.f_code.co_filename.startswith("<frozen importlib")
             frame = frame.f_back
             if frame is not None and frame.f_code is _call.__code__:
-                raise why
+                _imports.seconds += (now - seen) * loading
+                seen = now
+                if why := reason():
+                    raise why
+                return
 
     before = signal.signal(signal.SIGALRM, stop)
     timer = signal.setitimer(signal.ITIMER_REAL, min(seconds, _TICK), _TICK)
@@ -233,7 +300,9 @@ def _with_alarm(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: 
 
 def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) -> Any:
     caller, lock, done = ctypes.c_ulong(threading.get_ident()), threading.RLock(), threading.Event()
-    throw, reason = ctypes.pythonapi.PyThreadState_SetAsyncExc, _stopper(seconds)
+    start = time.monotonic()  # the caller's processor time is out of sight from another thread
+    reason = _stopper(seconds, lambda: time.monotonic() - start)
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
     def watch() -> None:
         while not done.wait(min(seconds, _TICK)):
@@ -254,5 +323,8 @@ def _with_watcher(function: Callable[..., Any], inputs: tuple[Any, ...], seconds
 
 
 def _name(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0][:300]
+    try:
+        text = str(error).strip().split("\n")[0][:300]
+    except Exception:  # the learner's own class may fail at this as well
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

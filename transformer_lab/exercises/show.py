@@ -27,8 +27,13 @@ def inputs(case: Case, names: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name, _input(x)) for name, x in zip(names, case.inputs, strict=False)]
 
 
-def rows(expected: Tensor, got: Tensor, rtol: float, atol: float) -> list[tuple[str, str]]:
-    """The first row that differs, as ("expected", …) over ("got", …) in aligned columns."""
+def rows(
+    expected: Tensor, got: Tensor, rtol: float, atol: float, parts: tuple[str, ...] = ()
+) -> list[tuple[str, str]]:
+    """The first row that differs, as ("expected", …) over ("got", …) in aligned columns.
+
+    parts: names for the places of the first axis, where an answer of several tensors is stacked.
+    """
     width = expected.shape[-1] if expected.dim() else 1
     one, other = (x.double().reshape(-1, width) for x in (expected, got))
     wrong = ~torch.isclose(other, one, rtol, atol)
@@ -41,9 +46,19 @@ def rows(expected: Tensor, got: Tensor, rtol: float, atol: float) -> list[tuple[
         (name, before + text + after) for name, text in zip(("expected", "got"), texts, strict=True)
     ]
     if len(one) > 1:
-        place = torch.unravel_index(torch.tensor(row), expected.shape[:-1])
-        lines.insert(0, ("row", str([int(i) for i in place])))
+        place = _place(row, expected.shape[:-1])
+        part = [parts[place.pop(0)]] if parts else []
+        lines.insert(0, ("row", " ".join(part + [str(place)] * bool(place))))
     return lines
+
+
+def _place(index: int, shape: tuple[int, ...]) -> list[int]:
+    """Where a place stands in each axis. torch.unravel_index imports sympy for it, for seconds."""
+    place: list[int] = []
+    for length in reversed(shape):
+        index, here = divmod(index, length)
+        place.insert(0, here)
+    return place
 
 
 def value(x: Tensor) -> str:
@@ -59,6 +74,7 @@ def table(lines: list[tuple[str, str]]) -> str:
 
 def _aligned(one: list[float], other: list[float]) -> list[str]:
     """Two rows with as few digits as tell them apart."""
+    one, other = ([x + 0.0 for x in row] for row in (one, other))  # -0.0 is 0.0
     finite = [abs(x) for x in one + other if math.isfinite(x)]
     style = "f" if not finite or 1e-3 <= max(finite) < 1e5 else "e"
     if all(x.is_integer() for x in finite):
@@ -91,6 +107,7 @@ def _nested(x: Tensor) -> str:
 
 
 def _number(x: float) -> str:
+    x += 0.0  # -0.0 is 0
     if x.is_integer() and abs(x) < 2**53:
         return f"{x:.0f}"
     return f"{x:.3g}" if abs(x) < 1000 else f"{x:.6g}"

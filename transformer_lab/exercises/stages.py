@@ -83,8 +83,10 @@ def returns(trial: Trial) -> str:
 def shape(trial: Trial) -> str:
     if trial.value.shape == trial.expected.shape:
         return ""
-    shapes = tuple(trial.value.shape), tuple(trial.expected.shape)
-    return f"Your result has shape {shapes[0]}; expected {shapes[1]}."
+    got, expected = tuple(trial.value.shape), tuple(trial.expected.shape)
+    if len(got) == len(expected) == 1:
+        return f"Your result has length {got[0]}; expected {expected[0]}."
+    return f"Your result has shape {got}; expected {expected}."
 
 
 def dtype(trial: Trial) -> str:

@@ -21,6 +21,9 @@ CODE = (
 )
 
 
+PICTURE = CODE.replace("white-space: pre-wrap; ", "")
+
+
 class ExerciseFailed(AssertionError):
     """In strict mode: a check that did not pass."""
 
@@ -30,7 +33,8 @@ class Verdict:
     """The result of one check.
 
     mistake names what went wrong ("" when it passed, "stub" when nothing is written yet).
-    evidence shows one input with expected and got. working is the learner's function when it
+    evidence shows one input with expected and got; picture, in a notebook, both as tables where
+    these have several rows. working is the learner's function when it
     passed and the reference otherwise, so that a lesson can go on with it.
     """
 
@@ -40,6 +44,7 @@ class Verdict:
     mistake: str = ""
     evidence: str = ""
     printed: str = ""
+    picture: str = ""  # HTML
     working: Callable[..., Any] = field(default=lambda: None, compare=False)
 
     @property
@@ -61,6 +66,8 @@ class Verdict:
         ]
         if self.evidence:
             parts.append(f'<pre style="{CODE}">{html.escape(self.evidence)}</pre>')
+        if self.picture:
+            parts.append(f'<div style="{PICTURE}">{self.picture}</div>')
         if self.printed:
             shown = html.escape(self.printed.rstrip())
             parts.append(
