@@ -1,0 +1,527 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · How does it know the order?
+#
+# Attention compares words with words. Where they stand, nobody has told it. You find out what it knows without being told, add positions in four ways, and see which of them survive a text that is longer than any in training.
+#
+# **After this lesson you can**
+# - show that attention without positions reads a bag of words, and say when that is false;
+# - write sinusoidal positions, rotary positions and ALiBi, and say what each does to a score;
+# - predict what a model does with a text longer than those that it was trained on.
+#
+# About 45 minutes to read and touch, 30 for four exercises. You need: lessons 02 to 05.
+
+# %%
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from transformer_lab import plots, tasks
+from transformer_lab.attention import MultiHeadAttention
+from transformer_lab.claims import claim
+from transformer_lab.config import ModelConfig
+from transformer_lab.exercises import check, hint, progress, reveal
+from transformer_lab.initialise import glorot
+from transformer_lab.instruments.position_explorer import PositionExplorer
+from transformer_lab.instruments.predict import outcome, predict
+from transformer_lab.masks import causal_mask
+from transformer_lab.models import LanguageModel, TextEncoder
+from transformer_lab.positions import alibi, rotary, sinusoidal
+from transformer_lab.training import train
+
+_ = torch.manual_seed(0)
+
+# %% [markdown]
+# ## Dog bites man
+# Here is a fresh stack of two layers. No mask, no positions: every word looks at every word. It reads "dog bites man" and "man bites dog". The words are ids 0, 1 and 2.
+
+# %% tags=["q-33"]
+predict(
+    "06-dog",
+    "“dog” gets a state in each of the two sentences. The two states are …",
+    ["different: biting is not being bitten", "a little different", "the same"],
+)
+
+
+# %% tags=["q-33"]
+def fresh(positions, layers=2, seed=0):
+    """A stack without training, for 50 words: tokens (B, T) -> states (B, T, 32)."""
+    torch.manual_seed(seed)
+    config = ModelConfig(50, d_model=32, n_heads=4, n_layers=layers, positions=positions)
+    return TextEncoder(config).apply(glorot).eval()
+
+
+for positions in ("none", "sinusoidal"):
+    with torch.no_grad():
+        states = fresh(positions)(torch.tensor([[0, 1, 2], [2, 1, 0]]))
+    print(f"positions: {positions}")
+    print("  dog bites man: dog", [f"{number:.3f}" for number in states[0, 0, :4]])
+    print("  man bites dog: dog", [f"{number:.3f}" for number in states[1, 2, :4]])
+
+# %% tags=["q-33"]
+outcome("06-dog", "the same")
+
+# %% [markdown]
+# Nothing in a score says where a word stands. Shuffle the words, and their states are shuffled along with them, unchanged otherwise. That is called **permutation-equivariant**. Here it is for eight words in any order: the largest difference between a word's state before and after the shuffle.
+
+
+# %% tags=["q-33"]
+def states_move(model):
+    """How far the states of 8 words move when the words are shuffled."""
+    words, order = torch.randint(50, (1, 8)), torch.randperm(8)
+    with torch.no_grad():
+        return (model(words)[:, order] - model(words[:, order])).abs().max().item()
+
+
+claim("06-bag-of-words", [states_move(fresh("none", seed=seed)) for seed in range(5)])
+
+# %%
+four = ["sinusoidal", "learned", "rotary", "alibi"]
+claim("06-positions-tell", [states_move(fresh(kind)) for kind in four])
+
+# %% [markdown]
+# Four ways to tell a model about places, and each of them ends the confusion. You meet them one by one.
+#
+# ## Is a decoder blind too?
+# "Without positions a Transformer sees a bag of words." You may have read that without a condition. The stack above had no mask. A model that writes has a causal one.
+
+# %% tags=["q-33"]
+predict(
+    "06-causal",
+    "Causal mask, no positions. You shuffle all words but the last. The output at the last word …",
+    ["never moves: it sees the same words", "moves with 2 layers, not with 1", "always moves"],
+)
+
+
+# %% tags=["q-33"]
+def last_output_moves(layers, seed):
+    """How far the last of 8 outputs moves when the 7 words before it are shuffled."""
+    model, mask = fresh("none", layers, seed), causal_mask(8)[None]
+    words = torch.randint(50, (1, 8))
+    other = words.clone()
+    other[:, :7] = words[:, torch.randperm(7)]
+    with torch.no_grad():
+        return (model(words, mask) - model(other, mask))[0, -1].abs().max().item()
+
+
+claim("06-causal-one-layer", [last_output_moves(1, seed) for seed in range(5)])
+
+# %% tags=["q-33"]
+claim("06-causal-two-layers", [last_output_moves(2, seed) for seed in range(5)])
+
+# %% tags=["q-33"]
+outcome("06-causal", "moves with 2 layers, not with 1")
+
+# %% [markdown]
+# With one layer, the last word takes a mean over a set, and a set has no order. In the second layer it looks at *states*. The state of a word depends on the words before it, since those are all that it may see. So the mask itself tells the order, from the second layer on.
+#
+# Telling is not the same as being useful. How well a model works without positions, you measure below.
+#
+# ## Write the place into the vector
+# The first idea: each place has a vector of its own, and it is added to the word's vector. The vectors can be learned, a table with a row for each place. Or they can be computed. But from what?
+
+# %% [markdown]
+# Adding the number p itself is bad: place 500 would drown any word. The hands of a clock are better. They never leave their circle. The second hand tells neighbours apart; the hour hand tells morning from noon.
+#
+# **Sinusoidal positions** are D/2 such hands. Hand i stands at the angle
+#
+# $$\frac{p}{10000^{2i/D}}$$
+#
+# at place p, and its sine and its cosine go into the columns 2i and 2i + 1. Hand 0 turns by 1 radian at each step; the last one needs about 60,000 steps for one turn, if D is large.
+#
+# ### Exercise · Clocks, fast and slow (6 minutes, ●●○)
+
+
+# %%
+def my_waves(length, d_model, base=10_000.0):
+    """The table of sinusoidal positions: (T, D)."""
+    raise NotImplementedError
+
+
+check("sinusoidal", my_waves)
+
+# %% [markdown]
+# ## Why sine *and* cosine?
+# PE(p) is row p of the table, the **positional encoding** of place p. How alike two places are is the dot product of their rows.
+
+# %% tags=["q-31"]
+predict(
+    "06-product",
+    "PE(12) · PE(7) is some number. Which product is sure to be the same?",
+    ["PE(40) · PE(35), as far apart", "PE(24) · PE(14), both doubled", "none"],
+)
+
+# %% [markdown]
+# Look for the answer. The first tab shows the table, the second the product of one row with every row. Try these:
+# 1. On the first tab, pin row 0, then 1, then 2. Which columns change?
+# 2. On the second tab, move the pinned row. What happens to the shape of the curve?
+# 3. Take the cosine away, and move the row again.
+
+# %% tags=["q-31"]
+PositionExplorer(tabs=["waves", "distance"], tab="distance", title="Sinusoidal positions")
+
+# %% tags=["q-31"]
+PE = sinusoidal(512, 64).double()
+
+
+def disagree(products, k):
+    """(T, T): the most that products of places k apart differ from one another."""
+    same = products.diagonal(k)
+    return (same.max() - same.min()).item()
+
+
+claim("06-products-by-distance", max(disagree(PE @ PE.T, k) for k in range(100)))
+
+# %% tags=["q-31"]
+sines = PE[:, 0::2]
+claim("06-sine-alone", disagree(sines @ sines.T, 5))
+
+# %% tags=["q-31"]
+outcome("06-product", "PE(40) · PE(35), as far apart")
+
+# %% [markdown]
+# The reason is one line from school, for each hand with its speed w:
+#
+# $$\sin(mw)\sin(nw) + \cos(mw)\cos(nw) = \cos((m-n)\,w)$$
+#
+# Only m − n is left. A sine alone has no such line: 10° and 170° share one, so half a clock does not tell the time.
+#
+# ## A step is a turn
+# Go k places on, and hand i turns by k times its speed, *wherever it was*. So one matrix leads from PE(m) to PE(m + k), the same for all m. It is made of small 2 × 2 turns, one for each hand.
+
+
+# %% tags=["q-31"]
+def step(k, D=64):
+    """The matrix (D, D) that leads from PE(m) to PE(m + k), whatever m."""
+    w = k / 10_000 ** (torch.arange(0, D, 2).double() / D)
+    rows = torch.stack([w.cos(), w.sin(), -w.sin(), w.cos()], -1)
+    return torch.block_diag(*rows.view(-1, 2, 2))
+
+
+claim("06-step-is-a-turn", [(PE[:-k] @ step(k).T - PE[k:]).abs().max() for k in (1, 7, 100)])
+
+# %% [markdown]
+# That is worth a lot to attention. A head whose query matrix holds `step(-7)` looks seven places back from everywhere, with the same weights. Is there such a matrix for sines alone? Ask for the one with the least squared error.
+
+# %% tags=["q-31"]
+best = torch.linalg.lstsq(sines[:-7], sines[7:]).solution
+claim("06-no-matrix-for-sines", (sines[:-7] @ best - sines[7:]).abs().max())
+
+# %% [markdown]
+# ## Why 10,000?
+# The base sets how much slower each hand is than the one before. Here is how alike places are, over the distance between them, for four bases. A product is divided by the number of hands, so that 1 means "the same place".
+
+# %% tags=["q-31"]
+apart = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+bases = [10, 100, 10_000, 1_000_000]
+alike = [(t @ t[0])[apart] / 32 for t in (sinusoidal(512, 64, base) for base in bases)]
+plots.lines(
+    apart,
+    alike,
+    [f"base {base:,}" for base in bases],
+    log="x",
+    xlabel="distance",
+    ylabel="how alike",
+    title="The base says how far likeness tells of distance",
+)
+
+
+# %% tags=["q-31"]
+def idle(base, length=512, D=64):
+    """How many of the D/2 hands turn by less than a tenth of a turn over the whole length."""
+    turned = length / base ** (torch.arange(0, D, 2).double() / D)
+    return int((turned < 0.1 * 2 * math.pi).sum())
+
+
+print({f"base {base:,}": idle(base) for base in bases})
+claim("06-idle-hands", idle(1_000_000))
+
+# %% [markdown]
+# With base 10 every hand is fast: ten places on, a row is as strange as any other. With 10,000 likeness falls over hundreds of places. With a million it falls further out, and half of the hands hardly move within a text of 512. Nobody has derived 10,000. It fits texts of some hundreds of tokens; Llama 3, made for longer ones, has 500,000.
+
+# %% [markdown]
+# ## The wrong axis
+# A widely copied program keeps its table as (T, 1, D), for tensors with time first, and adds `table[:x.size(0)]`. Your tensors are (B, T, D).
+
+# %%
+table = sinusoidal(16, 32)[:, None]  # (16, 1, 32)
+x = torch.zeros(4, 6, 32)  # four texts of six words
+added = x + table[: x.size(0)]
+claim("06-batch-axis", (added - added[:, :1]).abs().max())
+
+# %% [markdown]
+# No message. Every text gets one row, the same for all of its words: the bag of words is back, and what a text means depends on where it stands in the batch. Can you tell from outside?
+#
+# ### Exercise · Which axis got the positions? (6 minutes, ●●○)
+
+
+# %%
+def my_axis(add, x):
+    """add: (B, T, D) -> (B, T, D) -> "time", "batch", "both" or "neither"."""
+    raise NotImplementedError
+
+
+check("find_the_batch_axis", my_axis)
+
+# %% [markdown]
+# ## Add, or put side by side?
+# Adding looks like spilling: word and place land in the same D numbers. Why not **concatenate**, put them side by side as [e; p]? First, what a matrix W makes of the sum.
+
+# %% tags=["q-30"]
+W = nn.Linear(64, 32, bias=False).weight
+e, p = torch.randn(10, 64), torch.randn(10, 64)  # ten words, ten places
+with torch.no_grad():
+    difference = (e + p) @ W.T - torch.cat([e, p], -1) @ torch.cat([W, W], 1).T
+claim("06-adding-ties", difference.abs().max())
+
+# %% [markdown]
+# W(e + p) = W e + W p = [W W] [e; p]. Adding *is* concatenation, behind a matrix whose two halves are the same. Does this tie cost anything? Take the two questions of lesson 05, where places decide, and two models with practically the same number of parameters.
+
+# %% tags=["q-30"]
+predict(
+    "06-add",
+    "The model that adds places answers …",
+    ["fewer right than the one that concatenates", "as many, to within 2 %", "more"],
+)
+
+
+# %% tags=["q-30"]
+class PlacedLookups(nn.Module):
+    """Lesson 05's two questions; places are added, or put beside: (B, 7) -> (B, 2, 8)."""
+
+    def __init__(self, letter, place, add):
+        super().__init__()
+        self.letter, self.place = nn.Embedding(8 + 36, letter), nn.Embedding(7, place)
+        self.add, width = add, letter if add else letter + place
+        self.attention, self.read = MultiHeadAttention(width, 2), nn.Linear(width, 16)
+
+    def forward(self, tokens):
+        e, p = self.letter(tokens), self.place.weight.expand(len(tokens), -1, -1)
+        x = e + p if self.add else torch.cat([e, p], -1)
+        return self.read(self.attention(x[:, -1:], x)).view(-1, 2, 8)
+
+
+def both_wrong(model, batch):
+    tokens, targets = batch
+    return F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+
+
+# %% tags=["q-30"]
+def share_right(seed, **sizes):
+    """The share of 2,000 fresh texts with both answers right, after 300 steps."""
+    torch.manual_seed(seed)
+    model = PlacedLookups(**sizes)
+    batches = tasks.two_lookups(size=128, length=6, symbols=8, seed=seed)
+    for _ in train(model, batches, 300, rate=5e-3, loss=both_wrong):
+        pass
+    tokens, targets = next(tasks.two_lookups(2000, 6, 8, seed=100 + seed))
+    with torch.no_grad():
+        return (model(tokens).argmax(-1) == targets).all(-1).float().mean().item()
+
+
+added, beside = dict(letter=64, place=64, add=True), dict(letter=47, place=19, add=False)
+for sizes in (added, beside):
+    print(f"{sum(weight.numel() for weight in PlacedLookups(**sizes).parameters()):,} parameters")
+right_added = [share_right(seed, **added) for seed in range(3)]
+right_beside = [share_right(seed, **beside) for seed in range(3)]
+claim("06-added-right", right_added)
+
+# %% tags=["q-30"]
+claim("06-beside-right", right_beside)
+
+# %% tags=["q-30"]
+outcome("06-add", "as many, to within 2 %")
+
+# %% [markdown]
+# Nothing is spilled. In many dimensions two sets of vectors can lie in different directions, and a matrix can read either. Training finds such directions. Adding keeps the width free: you need not decide how much of it belongs to places.
+
+# %% [markdown]
+# ## Turn, instead of add
+# Added places enter a score in four ways: (e + p)·(f + r) = e·f + e·r + p·f + p·r, where f is another word and r its place. Only p·r depends on the distance alone. The same two words, moved on together, get another score.
+#
+# **Rotary positions** add nothing to the word. They take the query of a word at place p, pair up its numbers, and turn each pair by the angle of a hand at p, as a point around the centre. The key of each word is turned likewise, by its own place. The value is left alone.
+
+# %%
+predict(
+    "06-rotary",
+    "A query at place 7, a key at place 3, both turned. You move both 20 places on. Their score …",
+    ["changes a little", "stays the same", "swings around like a clock"],
+)
+
+# %% [markdown]
+# Below, each clock is a pair of numbers: the query's hand blue, the key's red. Move the query, then the key, then both together.
+
+# %%
+PositionExplorer(tabs="hands", position=7, other=3, title="Rotary positions")
+
+# %%
+query, key = torch.randn(2, 64)
+turned = rotary(query.expand(40, 64)) @ rotary(key.expand(40, 64)).T  # (40, 40): every m and n
+claim("06-rotary-by-distance", max(disagree(turned, k) for k in range(-38, 39)))
+
+# %%
+waves = sinusoidal(40, 64)
+claim("06-added-not-by-distance", disagree((query + waves) @ (key + waves).T, 4))
+
+# %%
+outcome("06-rotary", "stays the same")
+
+# %% [markdown]
+# Turning both by the same angle leaves the angle *between* them. That is why the product knows m − n and nothing else, for any query and key. And a turn keeps the length of a vector: no place is louder than another.
+#
+# ### Exercise · Turn the queries and the keys (8 minutes, ●●●)
+
+
+# %%
+def my_rotary(query, key, offset=0):
+    """Twice (B, H, T, d) -> both, turned by position; the first stands at `offset`."""
+    raise NotImplementedError
+
+
+check("rotary", my_rotary)
+
+# %% [markdown]
+# ## Or take something off
+# The shortest way leaves query and key alone. **ALiBi**, attention with linear biases, takes something off the score for each step of distance: a **slope** times the distance. Each head has a slope of its own, from ½ down to 1/256 for eight heads. A steep head sees its neighbours, a flat one sees far. Nothing is learned.
+
+# %%
+alibi(8, 4)[0]  # head 0: what is added to the scores of four queries (rows) over four keys
+
+# %% [markdown]
+# Now all of it in one place. In "the dog chased the cat today", *dog* looks at *chased*.
+
+# %%
+predict(
+    "06-move",
+    "You move “today” to the front. All other words stand one place further on. Which schemes now give “dog” another score for “chased”?",
+    ["sinusoidal, rotary and ALiBi", "sinusoidal only", "sinusoidal and rotary"],
+)
+
+# %%
+sentence = PositionExplorer(tabs=["move", "slopes"], title="Move a word")
+sentence
+
+# %%
+before, after = sentence.scores([0, 1, 2, 3, 4, 5]), sentence.scores([5, 0, 1, 2, 3, 4])
+for scheme in before:
+    print(f"{scheme:11} {before[scheme]:7.3f} → {after[scheme]:7.3f}")
+claim("06-only-added-moves", sum(abs(before[name] - after[name]) > 1e-3 for name in before))
+
+# %%
+outcome("06-move", "sinusoidal only")
+
+# %% [markdown]
+# The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them.
+#
+# ### Exercise · What is far away counts less (6 minutes, ●●○)
+
+
+# %%
+def my_alibi(n_heads, T, S):
+    """What is added to the scores: (H, T, S)."""
+    raise NotImplementedError
+
+
+check("alibi", my_alibi)
+
+# %% [markdown]
+# ## Longer than ever seen
+# "A Transformer has a fixed length." Has it? Take the weights of a model for 32 tokens and put them into a model for 512.
+
+
+# %% tags=["q-34"]
+def fits_longer(kind):
+    """Do the weights of a model for 32 tokens run on 512?"""
+    short, long = (
+        LanguageModel(ModelConfig(8, max_len=length, positions=kind)) for length in (32, 512)
+    )
+    try:
+        long.load_state_dict(short.state_dict())
+    except RuntimeError as error:
+        print(str(error).splitlines()[-1].strip())
+        return False
+    return long(torch.zeros(1, 512, dtype=torch.long)).shape == (1, 512, 8)
+
+
+kinds = ["none", "learned", "sinusoidal", "rotary", "alibi"]
+fits = {kind: fits_longer(kind) for kind in kinds}
+print(fits)
+claim("06-only-learned-stops", sum(fits.values()))
+
+# %% [markdown]
+# Only the learned table stops: its rows are weights, and there are 32. The others are computed, as far as you like. So the length is not fixed. But does a model that *runs* on a longer text also *work* there?
+#
+# `LanguageModel` is the stack with the causal mask that writes: it gives scores for the next token. The task: a block of five symbols at random, again and again. From the second block on, the answer always stands five places back. Training sees 32 tokens.
+
+# %%
+print(next(tasks.repeated(1, 20, 8, 5, 5))[0][0].tolist())
+
+# %% tags=["q-34"]
+predict(
+    "06-longer",
+    "Trained on 32 tokens, tested on 256. Which scheme keeps most of what it could do at 32?",
+    ["sinusoidal: it is defined everywhere", "rotary: only the distance counts", "ALiBi"],
+)
+
+# %% tags=["q-34"]
+BLOCK, T = 5, 32
+
+
+def block_loss(model, text):
+    """The mean loss where the answer can be known: from the second block on."""
+    logits = model(text[:, :-1])[:, BLOCK - 1 :]
+    return F.cross_entropy(logits.flatten(0, 1), text[:, BLOCK:].flatten())
+
+
+def learn(kind, seed, spread=32**-0.5, steps=300):
+    """A model trained on texts of 32 tokens; `spread` is that of fresh word vectors."""
+    torch.manual_seed(seed)
+    config = ModelConfig(8, d_model=32, n_heads=4, max_len=8 * T, positions=kind)
+    model = LanguageModel(config).apply(glorot)
+    nn.init.normal_(model.embedding.tokens.weight, std=spread)
+    texts = (text for text, _ in tasks.repeated(32, T + 1, 8, BLOCK, BLOCK, seed=seed))
+    for _ in train(model, texts, steps, rate=3e-3, loss=block_loss):
+        pass
+    return model
+
+
+# %% tags=["q-34", "nbval-ignore-output"]
+runs = [(kind, seed) for kind in kinds for seed in range(3)]
+models = {run: learn(*run) for run in tqdm(runs)}
+
+
+# %% tags=["q-34"]
+def right(model, times, seed):
+    """The share right over the last 32 places of texts so many times as long."""
+    text, _ = next(tasks.repeated(100, times * T + 1, 8, BLOCK, BLOCK, seed=900 + seed))
+    with torch.no_grad():
+        hits = model(text[:, :-1]).argmax(-1) == text[:, 1:]
+    return hits[:, max((times - 1) * T, BLOCK - 1) :].float().mean().item()
+
+
+lengths = [1, 2, 4, 8]
+shares = torch.tensor(
+    [[[right(models[kind, s], n, s) for n in lengths] for s in range(3)] for kind in kinds]
+)
+for kind, share in zip(kinds, shares):
+    low, high = share.amin(0), share.amax(0)
+    print(f"{kind:10}", *(f"{a:.2f} to {b:.2f} " for a, b in zip(low, high)))
+
+# %% tags=["q-34"]
+plots.heatmap(
+    shares.mean(1),
+    rows=kinds,
+    columns=[f"{n}×" for n in lengths],
+    xlabel="length of the text, in lengths of training",
+    title="Share right, mean of three seeds (chance is 0.125)",
+)
