@@ -34,7 +34,7 @@ from transformer_lab.exercises import check, hint, progress, reveal
 from transformer_lab.initialise import glorot
 from transformer_lab.instruments.position_explorer import PositionExplorer
 from transformer_lab.instruments.predict import outcome, predict
-from transformer_lab.masks import causal_mask
+from transformer_lab.masks import causal_mask, window_mask
 from transformer_lab.models import LanguageModel, TextEncoder
 from transformer_lab.positions import alibi, rotary, sinusoidal
 from transformer_lab.training import train
@@ -395,7 +395,12 @@ check("rotary", my_rotary)
 # The shortest way leaves query and key alone. **ALiBi**, attention with linear biases, takes something off the score for each step of distance: a **slope** times the distance. Each head has a slope of its own, from ½ down to 1/256 for eight heads. A steep head sees its neighbours, a flat one sees far. Nothing is learned.
 
 # %%
-alibi(8, 4)[0]  # head 0: what is added to the scores of four queries (rows) over four keys
+plots.heatmap(
+    alibi(8, 6)[0],
+    xlabel="key: position looked at",
+    ylabel="query: position that looks",
+    title="What head 0 of 8 adds to its scores: −½ for each step",
+)
 
 # %% [markdown]
 # Now all of it in one place. In "the dog chased the cat today", *dog* looks at *chased*.
@@ -486,8 +491,8 @@ def block_loss(model, text):
 def learn(kind, seed, spread=32**-0.5, steps=300):
     """A model trained on texts of 32 tokens; `spread` is that of fresh word vectors."""
     torch.manual_seed(seed)
-    config = ModelConfig(8, d_model=32, n_heads=4, max_len=8 * T, positions=kind)
-    model = LanguageModel(config).apply(glorot)
+    sizes = dict(d_model=32, n_heads=4, max_len=8 * T, tie_embeddings=False)
+    model = LanguageModel(ModelConfig(8, positions=kind, **sizes)).apply(glorot)
     nn.init.normal_(model.embedding.tokens.weight, std=spread)
     texts = (text for text, _ in tasks.repeated(32, T + 1, 8, BLOCK, BLOCK, seed=seed))
     for _ in train(model, texts, steps, rate=3e-3, loss=block_loss):
@@ -503,7 +508,7 @@ models = {run: learn(*run) for run in tqdm(runs)}
 # %% tags=["q-34"]
 def right(model, times, seed):
     """The share right over the last 32 places of texts so many times as long."""
-    text, _ = next(tasks.repeated(100, times * T + 1, 8, BLOCK, BLOCK, seed=900 + seed))
+    text, _ = next(tasks.repeated(50, times * T + 1, 8, BLOCK, BLOCK, seed=900 + seed))
     with torch.no_grad():
         hits = model(text[:, :-1]).argmax(-1) == text[:, 1:]
     return hits[:, max((times - 1) * T, BLOCK - 1) :].float().mean().item()
@@ -525,3 +530,150 @@ plots.heatmap(
     xlabel="length of the text, in lengths of training",
     title="Share right, mean of three seeds (chance is 0.125)",
 )
+
+# %% tags=["q-34"]
+claim("06-rotary-at-home", shares[3, :, 0])
+
+# %% tags=["q-34"]
+claim("06-sinusoidal-far", shares[2, :, 3])
+
+# %% tags=["q-34"]
+claim("06-rotary-far", shares[3, :, 3])
+
+# %% tags=["q-34"]
+claim("06-alibi-far", shares[4, :, 3])
+
+# %% tags=["q-34"]
+outcome("06-longer", "ALiBi")
+
+# %% [markdown]
+# Read the rows.
+# - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no text of training ever reached row 32, and an untrained row says nothing.
+# - **Sinusoidal** rows exist for every place. The model has met only the first 32. To be defined is not to be known.
+# - **ALiBi** keeps what it has. It has less: a slope makes near keys loud, and the answer is five back, behind four others.
+# - **None** is better than chance and far from right, at every length.
+#
+# And **rotary**? It needs the distance five, and it has learned that one perfectly. Why does it fail?
+
+# %% tags=["q-34"]
+predict(
+    "06-window",
+    "You hide from every query of the trained models what lies more than 31 places back, and test at 8×. Who is right again?",
+    ["rotary", "sinusoidal", "both", "neither"],
+)
+
+
+# %% tags=["q-34"]
+def right_in_window(kind, seed):
+    """As right at 8×, when every layer sees 32 places at most, its own included."""
+    model, mask = models[kind, seed], window_mask(8 * T, T)[None]
+    text, _ = next(tasks.repeated(50, 8 * T + 1, 8, BLOCK, BLOCK, seed=900 + seed))
+    with torch.no_grad():
+        states, places = model.embedding(text[:, :-1])
+        for layer in model.layers:
+            states = layer(states, mask=mask, places=places)
+        hits = model.head(model.norm(states)).argmax(-1) == text[:, 1:]
+    return hits[:, -T:].float().mean().item()
+
+
+claim("06-rotary-in-window", [right_in_window("rotary", seed) for seed in range(3)])
+
+# %% tags=["q-34"]
+claim("06-sinusoidal-in-window", [right_in_window("sinusoidal", seed) for seed in range(3)])
+
+# %% tags=["q-34"]
+outcome("06-window", "rotary")
+
+# %% [markdown]
+# Nothing was trained again. For rotary all distances in the window are familiar, wherever the window lies, and so it works. What broke it were keys further back than any in training: hide them, and all is well. Sinusoidal rows past 32 are strange in themselves, and no window helps.
+
+# %% [markdown]
+# So the length is not fixed, and that alone helps little: what was never trained does not work. This is one task and one small model. The order of the schemes may be another elsewhere; that a model must be *tested* at the length at which it is used holds everywhere.
+
+# %% [markdown]
+# ## How loud may a place be?
+# The sum e + p holds two voices. The paper of 2017 multiplies the word vectors by √D before it adds the waves. A usual explanation: "embeddings start out tiny, so they must be made louder." Check it with torch's own `nn.Embedding`, and D = 512.
+
+# %% tags=["q-32"]
+predict(
+    "06-loud",
+    "nn.Embedding, D = 512, times √512, plus sinusoidal positions. How much of the sum's mean square comes from the positions?",
+    ["about half", "about 3 %", "about 0.1 %"],
+)
+
+# %% tags=["q-32"]
+waves = sinusoidal(128, 512).square().mean()
+starts = {"nn.Embedding: 1": 1.0, "tensor2tensor: 1/√D": 512**-0.5, "GPT-2: 0.02": 0.02}
+share = {}
+for name, spread in starts.items():
+    words = (nn.Embedding(1000, 512).weight.detach() * spread).square().mean()
+    share[name] = [(waves / (waves + factor * words)).item() for factor in (1, 512)]
+    print(f"{name:20} as it is {share[name][0]:7.2%}   times √D {share[name][1]:7.2%}")
+claim("06-root-drowns-places", share["nn.Embedding: 1"][1])
+
+# %% tags=["q-32"]
+outcome("06-loud", "about 0.1 %")
+
+# %% [markdown]
+# `nn.Embedding` does not start tiny: its numbers have spread 1. The factor belongs to the paper's own code, which starts at 1/√D; there it brings words to spread 1, a little above the waves' .71. With torch's start the same line of code drowns the places. At the other end, words of spread .02 are hardly heard among the waves.
+
+# %% tags=["q-32"]
+predict(
+    "06-loud-cost",
+    "The task from above with sinusoidal positions and D = 32. Which start of the words costs right answers?",
+    ["spread .02: the words are drowned", "spread √32: the places are drowned", "both", "neither"],
+)
+
+# %% tags=["q-32", "nbval-ignore-output"]
+loudness = {"0.02": 0.02, "1": 1.0, "√D": 32**0.5}
+runs = [(name, seed) for name in loudness for seed in range(3)]
+found = {(n, s): right(learn("sinusoidal", s, loudness[n]), 1, s) for n, s in tqdm(runs)}
+
+# %% tags=["q-32"]
+table = {"0.02": [], "1/√D": shares[2, :, 0].tolist(), "1": [], "√D": []}
+for (name, _), share in found.items():
+    table[name].append(share)
+for name, share in table.items():
+    print(f"words of spread {name:5} right: {min(share):.2f} to {max(share):.2f}")
+claim("06-quiet-words", table["0.02"])
+
+# %% tags=["q-32"]
+claim("06-loud-words", table["√D"])
+
+# %% tags=["q-32"]
+outcome("06-loud-cost", "spread √32: the places are drowned")
+
+# %% [markdown]
+# Quiet words cost nothing here. They are weights, and training makes them louder. Waves are not: what drowns them stays, unless all words shrink. So the danger lies on one side, that of √D behind `nn.Embedding`. Print the two mean squares once, for a fresh model, and know which voice is which.
+
+# %% [markdown]
+# ## When it breaks
+# Three errors that everybody meets. The messages are real: this cell makes them.
+
+# %%
+short = LanguageModel(ModelConfig(8, max_len=T, positions="learned"))
+x = torch.zeros(4, 6, 32)
+breaks = (
+    lambda: short(torch.zeros(1, T + 1, dtype=torch.long)),
+    lambda: ModelConfig(8, d_model=36, n_heads=4, positions="rotary"),
+    lambda: x + sinusoidal(16, 32)[: x.size(0)],
+)
+for call in breaks:
+    try:
+        call()
+    except (RuntimeError, ValueError) as error:
+        print(f"{type(error).__name__}: {error}")
+
+# %% [markdown]
+# 1. **The text is longer than the model.** A learned table cannot grow. A computed one can: set a larger `max_len`, then test whether the model still works there.
+# 2. **An odd width.** Rotary and sinusoidal positions need pairs; for rotary it is the width of a *head* that must be even.
+# 3. **The wrong axis.** You were lucky: 4 texts and 6 words do not match, so there is a message. With as many texts as words, or with an axis of length 1 in the table, there is none.
+
+# %% [markdown]
+# ## Where this lives
+# `transformer_lab/positions.py`: `sinusoidal`, `rotary`, `alibi`. `transformer_lab/embedding.py` adds them or hands them on to the attentions. `ModelConfig(positions=...)` chooses. `reveal("rotary")` shows yours and ours.
+#
+# ## Summary
+# Attention compares contents; without a mask it sees a bag of words, and with a causal one it can tell the order from the second layer on. Places are added to the vectors, turned into queries and keys, or taken off the scores. Sinusoidal products and rotary scores depend on the distance. A model can run on any length and still work only at those that it was trained on.
+#
+# **Next:** what else is in a layer, and whether it is needed.
