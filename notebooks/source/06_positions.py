@@ -32,7 +32,6 @@ from transformer_lab.claims import claim
 from transformer_lab.config import ModelConfig
 from transformer_lab.exercises import check, hint, progress, reveal
 from transformer_lab.initialise import glorot
-from transformer_lab.instruments.position_explorer import PositionExplorer
 from transformer_lab.instruments.predict import outcome, predict
 from transformer_lab.masks import causal_mask, window_mask
 from transformer_lab.models import LanguageModel, TextEncoder
@@ -126,7 +125,8 @@ outcome("06-causal", "moves with 2 layers, not with 1")
 # With one layer, the last word takes a mean over a set, and a set has no order. In the second layer it looks at *states*. The state of a word depends on the words before it, since those are all that it may see. So the mask itself tells the order, from the second layer on.
 #
 # Telling is not the same as being useful. How well a model works without positions, you measure below.
-#
+
+# %% [markdown]
 # ## Write the place into the vector
 # The first idea: each place has a vector of its own, and it is added to the word's vector. The vectors can be learned, a table with a row for each place. Or they can be computed. But from what?
 
@@ -168,6 +168,8 @@ predict(
 # 3. Take the cosine away, and move the row again.
 
 # %% tags=["q-31"]
+from transformer_lab.instruments.position_explorer import PositionExplorer
+
 PositionExplorer(tabs=["waves", "distance"], tab="distance", title="Sinusoidal positions")
 
 # %% tags=["q-31"]
@@ -211,7 +213,7 @@ def step(k, D=64):
 claim("06-step-is-a-turn", [(PE[:-k] @ step(k).T - PE[k:]).abs().max() for k in (1, 7, 100)])
 
 # %% [markdown]
-# That is worth a lot to attention. A head whose query matrix holds `step(-7)` looks seven places back from everywhere, with the same weights. Is there such a matrix for sines alone? Ask for the one with the least squared error.
+# That is worth a lot to attention. Give a head the query matrix `step(-7)`: from PE(m) it makes PE(m − 7), and no key is more like that than the one at m − 7. So it looks seven places back from everywhere, with the same weights. Is there such a matrix for sines alone? Ask for the one with the least squared error.
 
 # %% tags=["q-31"]
 best = torch.linalg.lstsq(sines[:-7], sines[7:]).solution
@@ -247,7 +249,7 @@ print({f"base {base:,}": idle(base) for base in bases})
 claim("06-idle-hands", idle(1_000_000))
 
 # %% [markdown]
-# With base 10 every hand is fast: ten places on, a row is as strange as any other. With 10,000 likeness falls over hundreds of places. With a million it falls further out, and half of the hands hardly move within a text of 512. Nobody has derived 10,000. It fits texts of some hundreds of tokens; Llama 3, made for longer ones, has 500,000.
+# With base 10 every hand is fast: ten places on, a row is as strange as any other. With 10,000 likeness falls over hundreds of places. With a million it falls further out, and half of the hands hardly move within a text of 512. The paper gives no reason for its 10,000; it goes with texts of some hundreds of tokens. Llama 3, made for longer ones, uses hands too, with base 500,000.
 
 # %% [markdown]
 # ## The wrong axis
@@ -317,10 +319,10 @@ def both_wrong(model, batch):
 
 
 # %% tags=["q-30"]
-def share_right(seed, **sizes):
+def share_right(seed, *sizes):
     """The share of 2,000 fresh texts with both answers right, after 300 steps."""
     torch.manual_seed(seed)
-    model = PlacedLookups(**sizes)
+    model = PlacedLookups(*sizes)
     batches = tasks.two_lookups(size=128, length=6, symbols=8, seed=seed)
     for _ in train(model, batches, 300, rate=5e-3, loss=both_wrong):
         pass
@@ -329,11 +331,11 @@ def share_right(seed, **sizes):
         return (model(tokens).argmax(-1) == targets).all(-1).float().mean().item()
 
 
-added, beside = dict(letter=64, place=64, add=True), dict(letter=47, place=19, add=False)
+added, beside = (64, 64, True), (47, 19, False)  # letter, place, add
 for sizes in (added, beside):
-    print(f"{sum(weight.numel() for weight in PlacedLookups(**sizes).parameters()):,} parameters")
-right_added = [share_right(seed, **added) for seed in range(3)]
-right_beside = [share_right(seed, **beside) for seed in range(3)]
+    print(f"{sum(weight.numel() for weight in PlacedLookups(*sizes).parameters()):,} parameters")
+right_added = [share_right(seed, *added) for seed in range(3)]
+right_beside = [share_right(seed, *beside) for seed in range(3)]
 claim("06-added-right", right_added)
 
 # %% tags=["q-30"]
@@ -441,7 +443,7 @@ check("alibi", my_alibi)
 
 # %% [markdown]
 # ## Longer than ever seen
-# "A Transformer has a fixed length." Has it? Take the weights of a model for 32 tokens and put them into a model for 512.
+# "A Transformer has a fixed length." Has it? `LanguageModel` is a stack with the causal mask that writes: at each place it gives scores for the next token. Take the weights of one for 32 tokens and put them into one for 512.
 
 
 # %% tags=["q-34"]
@@ -466,7 +468,7 @@ claim("06-only-learned-stops", sum(fits.values()))
 # %% [markdown]
 # Only the learned table stops: its rows are weights, and there are 32. The others are computed, as far as you like. So the length is not fixed. But does a model that *runs* on a longer text also *work* there?
 #
-# `LanguageModel` is the stack with the causal mask that writes: it gives scores for the next token. The task: a block of five symbols at random, again and again. From the second block on, the answer always stands five places back. Training sees 32 tokens.
+# The task: a block of five symbols at random, again and again. From the second block on, the answer always stands five places back. Training sees 32 tokens.
 
 # %%
 print(next(tasks.repeated(1, 20, 8, 5, 5))[0][0].tolist())
@@ -491,7 +493,8 @@ def block_loss(model, text):
 def learn(kind, seed, spread=32**-0.5, steps=300):
     """A model trained on texts of 32 tokens; `spread` is that of fresh word vectors."""
     torch.manual_seed(seed)
-    sizes = dict(d_model=32, n_heads=4, max_len=8 * T, tie_embeddings=False)
+    # not tied: the output has weights of its own, so that `spread` is the input's alone
+    sizes = {"d_model": 32, "n_heads": 4, "max_len": 8 * T, "tie_embeddings": False}
     model = LanguageModel(ModelConfig(8, positions=kind, **sizes)).apply(glorot)
     nn.init.normal_(model.embedding.tokens.weight, std=spread)
     texts = (text for text, _ in tasks.repeated(32, T + 1, 8, BLOCK, BLOCK, seed=seed))
@@ -615,7 +618,7 @@ claim("06-root-drowns-places", share["nn.Embedding: 1"][1])
 outcome("06-loud", "about 0.1 %")
 
 # %% [markdown]
-# `nn.Embedding` does not start tiny: its numbers have spread 1. The factor belongs to the paper's own code, which starts at 1/√D; there it brings words to spread 1, a little above the waves' .71. With torch's start the same line of code drowns the places. At the other end, words of spread .02 are hardly heard among the waves.
+# `nn.Embedding` does not start tiny: its numbers have spread 1. The factor belongs to a start at 1/√D, that of tensor2tensor, the code behind the paper. There it brings words to spread 1, a little above the waves' .71. With torch's start the same line of code drowns the places. At the other end, words of spread .02 are hardly heard among waves. (GPT-2 has no waves: its learned places start about as quiet as its words.)
 
 # %% tags=["q-32"]
 predict(
@@ -644,7 +647,7 @@ claim("06-loud-words", table["√D"])
 outcome("06-loud-cost", "spread √32: the places are drowned")
 
 # %% [markdown]
-# Quiet words cost nothing here. They are weights, and training makes them louder. Waves are not: what drowns them stays, unless all words shrink. So the danger lies on one side, that of √D behind `nn.Embedding`. Print the two mean squares once, for a fresh model, and know which voice is which.
+# Quiet words cost nothing here: they are weights, and training can make them louder. Nothing can make the waves louder. So the danger lies on one side, that of √D behind `nn.Embedding`. Print the two mean squares once, for a fresh model, and know which voice is which.
 
 # %% [markdown]
 # ## When it breaks
