@@ -170,7 +170,7 @@ predict(
 # %% tags=["q-31"]
 from transformer_lab.instruments.position_explorer import PositionExplorer
 
-PositionExplorer(tabs=["waves", "distance"], tab="distance", title="Sinusoidal positions")
+PositionExplorer(tabs=["waves", "distance"], title="Sinusoidal positions")
 
 # %% tags=["q-31"]
 PE = sinusoidal(512, 64).double()
@@ -249,7 +249,7 @@ print({f"base {base:,}": idle(base) for base in bases})
 claim("06-idle-hands", idle(1_000_000))
 
 # %% [markdown]
-# With base 10 every hand is fast: ten places on, a row is as strange as any other. With 10,000 likeness falls over hundreds of places. With a million it falls further out, and half of the hands hardly move within a text of 512. The paper gives no reason for its 10,000; it goes with texts of some hundreds of tokens. Llama 3, made for longer ones, uses hands too, with base 500,000.
+# With base 10 every hand is fast: ten places on, a row is as strange as any other. With 10,000 likeness falls over hundreds of places. With a million it falls further out, and half of the hands hardly move within a text of 512. The paper of 2017, *Attention Is All You Need*, gives no reason for its 10,000; it goes with texts of some hundreds of tokens. Llama 3, made for longer ones, uses hands too, with base 500,000.
 
 # %% [markdown]
 # ## The wrong axis
@@ -595,7 +595,7 @@ outcome("06-window", "rotary")
 
 # %% [markdown]
 # ## How loud may a place be?
-# The sum e + p holds two voices. The paper of 2017 multiplies the word vectors by √D before it adds the waves. A usual explanation: "embeddings start out tiny, so they must be made louder." Check it with torch's own `nn.Embedding`, and D = 512.
+# The sum e + p holds two voices. The paper of 2017 also multiplies the word vectors by √D before it adds the waves. A usual explanation: "embeddings start out tiny, so they must be made louder." Check it with torch's own `nn.Embedding`, and D = 512.
 
 # %% tags=["q-32"]
 predict(
@@ -618,7 +618,7 @@ claim("06-root-drowns-places", share["nn.Embedding: 1"][1])
 outcome("06-loud", "about 0.1 %")
 
 # %% [markdown]
-# `nn.Embedding` does not start tiny: its numbers have spread 1. The factor belongs to a start at 1/√D, that of tensor2tensor, the code behind the paper. There it brings words to spread 1, a little above the waves' .71. With torch's start the same line of code drowns the places. At the other end, words of spread .02 are hardly heard among waves. (GPT-2 has no waves: its learned places start about as quiet as its words.)
+# `nn.Embedding` does not start tiny: its numbers have spread 1. The factor belongs to a start at 1/√D, that of the code behind the paper, tensor2tensor. There it brings words to spread 1, a little above the waves' .71. With torch's start the same line of code drowns the places. At the other end, words of spread .02 are hardly heard among waves. (GPT-2 has no waves: its learned places start about as quiet as its words.)
 
 # %% tags=["q-32"]
 predict(
