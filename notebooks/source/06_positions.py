@@ -529,9 +529,10 @@ lengths = [1, 2, 4, 8]
 shares = torch.tensor(
     [[[right(models[kind, s], n, s) for n in lengths] for s in range(3)] for kind in kinds]
 )
+print(" " * 10, *(f"{n}×         " for n in lengths))
 for kind, share in zip(kinds, shares):
     low, high = share.amin(0), share.amax(0)
-    print(f"{kind:10}", *(f"{a:.2f} to {b:.2f} " for a, b in zip(low, high)))
+    print(f"{kind:10}", *(f"{a:.2f}–{b:.2f}  " for a, b in zip(low, high)))
 
 # %% tags=["q-34"]
 plots.heatmap(
