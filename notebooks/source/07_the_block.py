@@ -370,7 +370,7 @@ print(f"guessing {torch.tensor(8.0).log():.2f}, the best possible loss {source.e
 
 
 # %%
-class Stack(nn.Module):
+class DeepModel(nn.Module):
     """Layers with the given parts, run step by step: tokens (B, T) -> logits (B, T, V)."""
 
     def __init__(self, parts, n_layers, norm_kind="layer"):
@@ -412,7 +412,7 @@ settings = [(place, w, r, s) for place in ("pre", "post") for w in (0, 20) for r
             for s in range(3)]  # fmt: skip
 for place, warmup, rate, seed in tqdm(settings, "36 runs", file=sys.stdout):
     torch.manual_seed(seed)
-    stack = Stack(Parts(place=place), n_layers=6)
+    stack = DeepModel(Parts(place=place), n_layers=6)
     found = loss_after(stack, seed, steps=60, size=16, rate=rate, warmup=warmup)
     ended.setdefault((place, warmup, rate), []).append(found)
 
@@ -473,7 +473,7 @@ layers = {
 costs = {}
 for name, seed in tqdm([(n, s) for n in layers for s in range(3)], "21 runs", file=sys.stdout):
     torch.manual_seed(seed)
-    stack = Stack(layers[name], 2, "rms" if name == "RMSNorm instead" else "layer")
+    stack = DeepModel(layers[name], 2, "rms" if name == "RMSNorm instead" else "layer")
     if name == "no output projection":
         for layer in stack.whole.layers:
             layer.attention.output = nn.Identity()
@@ -530,7 +530,7 @@ predict(
 deep = []
 for seed in range(3):
     torch.manual_seed(seed)
-    stack = Stack(Parts(norm=False), n_layers=6)
+    stack = DeepModel(Parts(norm=False), n_layers=6)
     deep.append(loss_after(stack, seed, steps=60, size=16, rate=0.01, warmup=20))
 claim("07-deep-without-norm", deep)
 
