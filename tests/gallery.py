@@ -186,11 +186,10 @@ def broken(ax, height=1.0, turns=2, line="solid"):
     ax.plot([0, 1], [0, height, turns], linestyle=line)
 
 
-def told(predict: Predict, answer: str, truth: str) -> Predict:
-    """A question that was answered and then settled."""
-    predict.answer = answer
-    predict.outcome = truth
-    return predict
+def answered() -> Predict:
+    one = Predict("gallery-answered", *QUESTION)
+    one.answer = QUESTION[1][0]
+    return one
 
 
 QUESTION = ("Which head matters most?", ["the first", "the last"])
@@ -250,7 +249,7 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "LiveTraining, at its end": lambda: learning(20),
     "Predict": lambda: Predict("gallery-choice", *QUESTION),
     "Predict, slider": lambda: Predict("gallery-slider", "How much?", low=0, high=5, unit="nats"),
-    "Predict, settled": lambda: told(Predict("gallery-told", *QUESTION), *QUESTION[1]),
+    "Predict, answered": answered,
 }
 BAR = """
 .gallery { font: 14px/1.5 system-ui, sans-serif; }
