@@ -15,6 +15,7 @@ import pkgutil
 import re
 import tempfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -270,10 +271,10 @@ for (const list of document.querySelectorAll(".gallery select")) list.onchange =
 </script>"""
 
 
-def page(examples: dict[str, Instrument]) -> str:
+def page(examples: dict[str, Instrument], *more: export.Part) -> str:
     """All these instruments on one offline page, under their names, with a theme and a width."""
-    written = export.page("Gallery", [one.page_part() for one in examples.values()])
-    titles = iter(examples)
+    written = export.page("Gallery", [*(one.page_part() for one in examples.values()), *more])
+    titles = chain(examples, (f"More, {i}" for i in range(len(more))))
     kind = ""
 
     def headed(section: re.Match[str]) -> str:

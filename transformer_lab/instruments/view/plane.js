@@ -206,9 +206,10 @@ export function drawPlane(label, { take, drag, drop, key }) {
         "stroke-width": 6 * view.weights[i] }));
     if (out) {
       const [line, ball, text] = output.children, right = out[0] < SIDE - 70;
+      const low = out[1] < 20 || tips.some((tip) => Math.hypot(tip[0] - out[0], tip[1] - out[1]) < 12);
       set(line, { x1: 0, x2: view.frame.slots ? SIDE : 0, y1: out[1], y2: out[1] });
       set(ball, { cx: out[0], cy: out[1] });
-      set(text, { x: out[0] + (right ? 11 : -11), y: out[1] + (out[1] < 20 ? 15 : -8),
+      set(text, { x: out[0] + (right ? 11 : -11), y: out[1] + (low ? 18 : -8),
         "text-anchor": right ? "start" : "end" });
       text.textContent = "output";
     }
