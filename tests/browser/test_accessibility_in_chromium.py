@@ -60,7 +60,8 @@ def test_axe_finds_nothing_serious(visit, tmp_path, kind, scheme):
     # What a button can open must be as good: answer a question, open the table.
     for label in ("Skip", "Show as table", "Silence each head alone"):
         for button in page.get_by_role("button", name=label, exact=True).all()[::-1]:
-            button.click()
+            if button.is_enabled():
+                button.click()
     assert complaints(page) == []
 
 
