@@ -256,7 +256,7 @@ BAR = """
 .gallery { font: 14px/1.5 system-ui, sans-serif; }
 .gallery.bar { display: flex; flex-wrap: wrap; gap: 4px 16px; margin-bottom: 2rem; }
 .gallery h2 { margin: 3rem 0 0; font-size: 20px; }
-.gallery h3 { margin: 2rem 0 .5rem; font-size: 14px; font-weight: 400; color: GrayText; }
+.gallery h3 { margin: 2rem 0 .5rem; font-size: 14px; font-weight: 400; }
 """
 TURN = """<script>
 for (const list of document.querySelectorAll(".gallery select")) list.onchange = () => {

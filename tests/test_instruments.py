@@ -11,9 +11,10 @@ import matplotlib
 import numpy as np
 import pytest
 import traitlets
-from gallery import classes
+from gallery import EXAMPLES, classes
 
 from transformer_lab.instruments import base, export, still, words
+from transformer_lab.instruments.predict import Predict
 
 ROOT = Path(__file__).parent.parent
 NODE = shutil.which("node")
@@ -156,6 +157,26 @@ def test_a_sheet_reaches_only_instruments_that_bring_it(sheet):
             used = set(re.findall(r"tl-[\w-]+", "".join(files.values())))
             foreign[cls.__name__] = (reached(sheet) & used) | (reached(sheet) & {""})
     assert {name: found for name, found in foreign.items() if found} == {}
+
+
+def test_nothing_moves_of_itself():
+    """So there is nothing to stop for those who asked for less motion."""
+    moves = re.compile(r"transition|animat|@keyframes|scroll-behavior|setInterval")
+    files = [*base.VIEW.glob("*.css"), *base.VIEW.glob("*.js")]
+    assert [f.name for f in files if moves.search(f.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_state_has_words_a_small_picture_and_a_small_load(name):
+    one = EXAMPLES[name]()
+    assert one.describe() == repr(one) == EXAMPLES[name]().describe()
+    assert " at 0x" not in repr(one)
+    assert isinstance(one, Predict) or re.search(r"\d|error", repr(one), re.IGNORECASE)
+    picture = one.picture()
+    assert picture is None or (picture[:4] == b"\x89PNG" and len(picture) <= 15_000)
+    assert picture == one.picture()
+    json_text = json.dumps(export.plain(one.page_part().state))
+    assert len(json_text) <= 1_000_000
 
 
 def test_an_instrument_leaves_words_and_a_picture_where_there_is_no_kernel():

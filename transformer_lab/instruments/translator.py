@@ -196,7 +196,8 @@ class Translator(Instrument):
 
     def page_part(self, texts: Sequence[str] | None = None, **state: Any) -> export.Part:
         """What a page needs: `texts` (else the examples) and the present one can be stepped."""
-        chosen = dict.fromkeys([self.sentence["text"], *(self._examples if texts is None else texts)])
+        texts = self._examples if texts is None else texts
+        chosen = dict.fromkeys([self.sentence["text"], *texts])
         found = {text: self._sentence(text, *self._translate(text)) for text in chosen}
         content = {**self.content, "examples": list(found)}
         return super().page_part(**{"embedded": found, "content": content, **state})
@@ -207,8 +208,8 @@ class Translator(Instrument):
         chance = f"{math.exp(self.log_probability):.2f}"
         there, places = self.agreement
         words = (
-            f"“{self.sentence['text']}” → {'·'.join(self._written()) or '(nothing)'} ({verdict}), {search}, "
-            f"probability {chance}."
+            f"“{self.sentence['text']}” → {'·'.join(self._written()) or '(nothing)'} ({verdict}), "
+            f"{search}, probability {chance}."
         )
         if places:
             words += (
