@@ -11,12 +11,14 @@ instrument use them too. `classes()` finds the instruments; a test fails while o
 import argparse
 import html
 import importlib
+import os
 import pkgutil
 import re
 import tempfile
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -310,14 +312,14 @@ def shoot(file: Path, folder: Path, names: list[str]) -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         for mode, width, scheme in (("light", 1000, 0), ("dark", 1000, 1), ("600", 600, 0)):
-            page = browser.new_page(
+            view = browser.new_page(
                 viewport={"width": width, "height": 900}, color_scheme=["light", "dark"][scheme]
             )
-            page.goto(file.as_uri())
-            page.wait_for_timeout(1000)
+            view.goto(file.as_uri())
+            view.wait_for_timeout(1000)
             for name in names:
                 at = folder / f"{re.sub('[^A-Za-z0-9]+', '-', name)}.{mode}.png"
-                page.locator(f'[data-example="{name}"]').screenshot(path=at)
+                view.locator(f'[data-example="{name}"]').screenshot(path=at)
                 count += 1
         browser.close()
     return count
@@ -331,7 +333,12 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="gallery-"))
     folder.mkdir(parents=True, exist_ok=True)
-    made = {name: make() for name, make in EXAMPLES.items() if name.startswith(asked.only)}
+    # What is answered here stays out of the developer's own answers.
+    with (
+        tempfile.TemporaryDirectory() as home,
+        mock.patch.dict(os.environ, {"TRANSFORMER_LAB_HOME": home}),
+    ):
+        made = {name: make() for name, make in EXAMPLES.items() if name.startswith(asked.only)}
     file = folder.resolve() / "gallery.html"
     file.write_text(page(made), encoding="utf-8")
     print(f"{file}: {len(made)} examples, {file.stat().st_size / 1e6:.1f} MB")
