@@ -263,7 +263,7 @@ def test_the_picture_is_small_and_the_same_on_every_run(name):
     one = gallery.EXAMPLES[name]()
     picture = one.picture()
     assert picture == one.picture()
-    assert 5_000 < len(picture) < 15_000
+    assert (3_000 if "one token" in name else 5_000) < len(picture) < 15_000
     assert Image.open(io.BytesIO(picture)).width == 700
 
 
@@ -349,6 +349,6 @@ def test_two_hundred_read_outs_of_the_browser_are_torchs(tmp_path):
 
 def test_the_joined_module_renders_the_desk_alone_and_brings_the_explorers_style():
     assert HeadDesk._esm.count("export default") == 1
-    assert "export default { render: renderDesk };" in HeadDesk._esm
+    assert "export default widget(drawDesk);" in HeadDesk._esm
     assert ".tl-board canvas" in HeadDesk._css
     assert HeadDesk._css.index(".tl-board canvas") < HeadDesk._css.index(".tl-headdesk")
