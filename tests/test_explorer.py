@@ -3,13 +3,16 @@
 import io
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from transformer_lab.instruments import wire
+from transformer_lab.instruments import export, wire
 from transformer_lab.instruments.attention import BUDGET, CAP, AttentionExplorer
 from transformer_lab.instruments.heads import heads
 
@@ -280,6 +283,54 @@ def reading(**answers):
         return answer, weights(rows=len(answer))
 
     return AttentionExplorer(weights(), TOKENS, read=read, query=3, layer=1)
+
+
+SCRIPT = """
+const fs = require("fs");
+import("./transformer_lab/instruments/view/attention.js").then((m) => {
+  const { content, cells } = JSON.parse(fs.readFileSync(process.argv[1], "utf8"));
+  const view = ({ $bytes }) => {
+    const bytes = Buffer.from($bytes, "base64");
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  };
+  for (const name of ["weights", "values", "mask"]) content[name] = view(content[name]);
+  const data = m.read(content);
+  console.log(JSON.stringify(cells.map(([layer, head, row, column]) => {
+    const traits = { layer, head, pinned: [], sort: "order", query: null };
+    const point = { type: "point", cell: { row, column } };
+    const state = m.reduce(m.begin((name) => traits[name]), point);
+    return m.sentence(data, state, m.shown(data, state));
+  })));
+});
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_two_hundred_read_outs_are_torchs_at_the_shown_precision(tmp_path):
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    given = weights(mask=mask)
+    content = export.plain(AttentionExplorer(given, TOKENS, mask=mask).content)
+    cells = np.random.default_rng(0).integers(0, (2, 3, 5, 5), (200, 4)).tolist()
+    path = tmp_path / "cells.json"
+    path.write_text(json.dumps({"content": content, "cells": cells}), encoding="utf-8")
+    run = subprocess.run(
+        ["node", "-e", SCRIPT, str(path)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    for (layer, head, row, column), said in zip(cells, json.loads(run.stdout), strict=True):
+        line = given[f"layers.{layer}.attention"][0, head, row]
+        assert said.startswith(f"layer {layer} head {head}: ")
+        if column > row:
+            assert said.endswith("(masked)")
+            continue
+        weight, rank, of = re.search(r"weight (\d\.\d{3}), rank (\d) of (\d)", said).groups()
+        assert abs(float(weight) - line[column].item()) <= 0.0005 + 7.7e-6
+        assert int(of) == row + 1
+        assert int(rank) == 1 + (line > line[column] + 1e-5).sum()
 
 
 def test_a_typed_text_is_read_and_replaces_the_numbers():

@@ -11,8 +11,10 @@ import matplotlib
 import numpy as np
 import pytest
 import traitlets
+from gallery import EXAMPLES, classes
 
 from transformer_lab.instruments import base, export, still, words
+from transformer_lab.instruments.predict import Predict
 
 ROOT = Path(__file__).parent.parent
 NODE = shutil.which("node")
@@ -121,10 +123,60 @@ def test_a_name_that_two_joined_files_use_is_refused(tmp_path, monkeypatch):
         base.join("two.js")
 
 
+def test_nothing_in_the_browser_is_left_to_chance():
+    """What is random comes from Python or from a seed that is shown."""
+    chance = re.compile(r"Math\.random|getRandomValues|randomUUID")
+    assert [f.name for f in base.VIEW.glob("*.js") if chance.search(f.read_text("utf-8"))] == []
+
+
 def test_no_module_is_larger_than_twenty_kilobytes():
     modules = list(base.VIEW.glob("*.js"))
     assert modules
     assert {f.name: f.stat().st_size for f in modules if f.stat().st_size > 20_000} == {}
+
+
+SHEETS = [sheet for sheet in base.VIEW.glob("*.css") if sheet.stem != "base"]
+
+
+def reached(sheet):
+    """The first class of each selector: whatever carries it is reached by the sheet."""
+    text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
+    heads = [head for head in re.findall(r"([^{};]*)\{", text) if "@" not in head]
+    selectors = [selector for head in heads for selector in re.split(r",(?![^(]*\))", head)]
+    assert selectors
+    return {re.findall(r"\.tl-[\w-]+|$", selector)[0][1:] for selector in selectors}
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=lambda sheet: sheet.stem)
+def test_a_sheet_reaches_only_instruments_that_bring_it(sheet):
+    """All sheets of a page apply to all of it: a notebook shows several instruments."""
+    foreign = {}
+    for cls in classes():
+        files = base._files(cls.module)
+        if sheet.with_suffix(".js").name not in files:
+            used = set(re.findall(r"tl-[\w-]+", "".join(files.values())))
+            foreign[cls.__name__] = (reached(sheet) & used) | (reached(sheet) & {""})
+    assert {name: found for name, found in foreign.items() if found} == {}
+
+
+def test_nothing_moves_of_itself():
+    """So there is nothing to stop for those who asked for less motion."""
+    moves = re.compile(r"transition|animat|@keyframes|scroll-behavior|setInterval")
+    files = [*base.VIEW.glob("*.css"), *base.VIEW.glob("*.js")]
+    assert [f.name for f in files if moves.search(f.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_state_has_words_a_small_picture_and_a_small_load(name):
+    one = EXAMPLES[name]()
+    assert one.describe() == repr(one) == EXAMPLES[name]().describe()
+    assert " at 0x" not in repr(one)
+    assert isinstance(one, Predict) or re.search(r"\d|error", repr(one), re.IGNORECASE)
+    picture = one.picture()
+    assert picture is None or (picture[:4] == b"\x89PNG" and len(picture) <= 15_000)
+    assert picture == one.picture()
+    json_text = json.dumps(export.plain(one.page_part().state))
+    assert len(json_text) <= 1_000_000
 
 
 def test_an_instrument_leaves_words_and_a_picture_where_there_is_no_kernel():

@@ -41,6 +41,9 @@ def test_every_instrument_stands_in_its_place_and_its_module_is_carried_once(pag
     first, second, words = (html.index(s) for s in ("[1.0,0.5]", "[0.5,0.5]", "plain &amp; simple"))
     assert first < second < words
     assert "<em>lesson</em>" in html
+    assert "<title>A lesson</title>" in html
+    # A notebook's own style for tables and headings stays away from the instruments.
+    assert not re.search(r"jp-RenderedHTMLCommon[^>]*>\s*<section data-part", html)
     assert "a path of this machine" not in html
 
 

@@ -255,6 +255,17 @@ def test_the_page_carries_the_steps_of_every_text_asked_for():
     assert len(page) < 150_000
 
 
+def test_what_cannot_be_read_is_neither_said_nor_put_on_the_page():
+    one = translator(text="21")
+    before = one.describe()
+    one.text = "seven thousand"
+    assert one.message
+    assert one.describe() == before
+    assert '"text":"21"' in one.to_html()
+    one.refresh()
+    assert one.message == ""
+
+
 def test_examples_that_the_model_cannot_read_are_left_out():
     assert translator(examples=["42", "7000", "x"]).content["examples"] == ["42"]
 

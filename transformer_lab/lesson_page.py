@@ -23,6 +23,8 @@ ABROAD = re.compile(
     r"https?://(?:(?!</script>).)*</script>",
     re.DOTALL,
 )
+# Around an instrument's place: the style of a notebook's tables and headings, which has its own.
+DRESSED = re.compile(r"jp-RenderedHTMLCommon (?=[^>]*>\s*<!-- transformer-lab part )")
 
 
 class LessonFailed(Exception):
@@ -54,7 +56,9 @@ def lesson_page(notebook: Path, target: Path, seconds: float = 600) -> int:
                 raise LessonFailed(str(error)) from error
     parts = _take_parts(lesson)
     sections, style, scripts = export.embedded(parts)
-    body, _ = HTMLExporter(template_name="lab").from_notebook_node(lesson)
+    named = {"metadata": {"name": _title(lesson) or notebook.stem}}
+    body, _ = HTMLExporter(template_name="lab").from_notebook_node(lesson, resources=named)
+    body = DRESSED.sub("", body)
     for number, section in enumerate(sections):
         body = body.replace(_mark(number), section)
     body = ABROAD.sub("", body)
@@ -76,6 +80,13 @@ def _take_parts(lesson: nbformat.NotebookNode) -> list[export.Part]:
                 output["data"] = {"text/html": _mark(len(parts))}
                 parts.append(export.Part(**json.loads(json.dumps(found))))
     return parts
+
+
+def _title(lesson: nbformat.NotebookNode) -> str:
+    """The lesson's first heading."""
+    texts = [cell.source for cell in lesson.cells if cell.cell_type == "markdown"]
+    found = re.search(r"^#+ +(.+)$", "\n".join(texts), re.MULTILINE)
+    return re.sub(r"[*_`]", "", found[1]).strip() if found else ""
 
 
 def _mark(number: int) -> str:

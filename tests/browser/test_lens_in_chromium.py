@@ -61,7 +61,7 @@ def go(page, name):
 
 def cell(page, side, row, column):
     """A cell of a matrix: side 0 is yours, 1 the reference, 2 the difference."""
-    place = page.locator(".tl-piece .tl-cells").nth(side)
+    place = page.locator(".tl-cells-piece .tl-cells").nth(side)
     across = int(place.evaluate("e => e.style.getPropertyValue('--tl-across')"))
     cells = place.locator("span:not(.tl-cells-row):not(.tl-cells-column)")
     return cells.nth(1 + row * across + column)  # the empty corner is a span as well
@@ -114,7 +114,7 @@ def test_random_cells_are_read_out_as_torch_has_them(page):
 def test_a_cell_is_lit_in_every_matrix(page):
     cell(page, 1, 0, 1).click()
     settle(page)
-    assert page.locator(".tl-piece .tl-one").count() == 3
+    assert page.locator(".tl-cells-piece .tl-one").count() == 3
     assert "weights[“the”, “cat”]" in said(page)
     page.get_by_role("button", name="Largest difference").click()
     assert said(page).endswith("the largest.")
@@ -122,7 +122,7 @@ def test_a_cell_is_lit_in_every_matrix(page):
 
 def test_a_stage_not_handed_over_shows_the_reference_alone(page):
     go(page, "scaled")
-    assert page.locator(".tl-piece").filter(visible=True).count() == 1
+    assert page.locator(".tl-cells-piece").filter(visible=True).count() == 1
     expect(page.locator(".tl-hint")).to_have_text(
         "Not handed over. Name it “scaled” to see it here."
     )
@@ -161,7 +161,7 @@ def test_a_matrix_of_another_shape_is_shown_beside_the_reference(visit, tmp_path
     lens(turned).to_html(tmp_path / "t.html")
     page = visit(tmp_path / "t.html")
     expect(page.locator(".tl-verdict")).to_contain_text("Yours is 4 × 3, the reference 3 × 4")
-    assert page.locator(".tl-piece").filter(visible=True).count() == 2
+    assert page.locator(".tl-cells-piece").filter(visible=True).count() == 2
     cell(page, 0, 3, 0).click()
     assert said(page).endswith("reference has no such cell.")
 
@@ -277,7 +277,7 @@ def test_in_jupyterlab_the_kernel_knows_and_the_keys_stay(lab):
     cells = notebook.cells()
     first.get_by_role("button", name="scores").click()
     expect(second.locator("h4")).to_have_text("scores")
-    first.locator(".tl-piece .tl-cells").first.focus()
+    first.locator(".tl-cells-piece .tl-cells").first.focus()
     for key in ("d", "d", "b", "x", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     assert (

@@ -47,7 +47,7 @@ def settle(page):
 
 
 def grid(page, name):
-    return page.locator(f'.tl-piece[data-name="{name}"] .tl-cells')
+    return page.locator(f'.tl-cells-piece[data-name="{name}"] .tl-cells')
 
 
 def cell(page, name, row, column):
@@ -346,14 +346,14 @@ def test_in_jupyterlab_the_kernel_knows_and_the_keys_stay(lab):
     first, second = page.locator(".tl-stepper").all()
     first.scroll_into_view_if_needed()
     cells = notebook.cells()
-    first.locator('.tl-piece[data-name="states"] .tl-cells').focus()
+    first.locator('.tl-cells-piece[data-name="states"] .tl-cells').focus()
     for key in ("Control+Home", "d", "d", "b", "x", "ArrowDown", "3", "Enter"):
         page.keyboard.press(key)
     page.wait_for_timeout(500)
     found = json.loads(notebook.python("print(json.dumps([one.states, one.query, one.output]))"))
     assert found[0] == [[1, 0], [3, 2]]
     assert found[1] == found[0]
-    shown = second.locator('.tl-piece[data-name="states"] .tl-cells')
+    shown = second.locator('.tl-cells-piece[data-name="states"] .tl-cells')
     expect(shown).to_contain_text("3.00")
     notebook.python("one.token = 0; one.step = 'output'")
     expect(second.locator(".tl-told")).to_contain_text("“the” looks most")

@@ -1,12 +1,11 @@
 """The attention explorer: every head of every layer, and who looks at whom, in your hand."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from transformer_lab.instruments import attention_still, wire
+from transformer_lab.instruments import attention_still, export, wire
 from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.heads import Heads, describe, heads
 
@@ -119,15 +118,15 @@ class HeadGrid(Instrument):
             "reads": self._read is not None,
         }
 
-    def to_html(self, path: str | Path | None = None, **state: Any) -> str:
-        """The offline page; `layer=3` alone leaves the other layers out, for a small page."""
+    def page_part(self, **state: Any) -> export.Part:
+        """What a page needs; `layer=3` leaves the other layers out, for a small page."""
         if "layer" in state:
             one = [state["layer"]]
             if one[0] not in self._heads.layers:
                 raise ValueError(f"layer must be among {self._heads.layers}, not {one[0]!r}")
             pinned = [place for place in self.pinned if place[0] in one]
             state = {"content": self._content(one), "pinned": pinned, **state}
-        return super().to_html(path, **state)
+        return super().page_part(**state)
 
 
 class AttentionExplorer(HeadGrid):

@@ -1,14 +1,13 @@
 """The head desk: silence any heads of a model and see at once what it would have said."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import traitlets
 from torch import nn
 
-from transformer_lab.instruments import desk_still, wire, words
+from transformer_lab.instruments import desk_still, export, wire, words
 from transformer_lab.instruments.attention import CAP, HeadGrid
 from transformer_lab.instruments.desk_run import Answer, Pieces, Place, Subject
 from transformer_lab.instruments.heads import heads
@@ -164,11 +163,11 @@ class HeadDesk(HeadGrid):
         content["values"] += wire.pack_floats(largest)
         return content
 
-    def to_html(self, path: str | Path | None = None, **state: Any) -> str:
-        """The offline page, which carries each head silenced alone; `layer=3`: of one layer."""
+    def page_part(self, **state: Any) -> export.Part:
+        """What a page needs, with each head silenced alone; `layer=3`: of one layer."""
         layers = [state["layer"]] if state.get("layer") in self._heads.layers else None
         state = {"singles": self._packed_alone(lean=False, layers=layers), **state}
-        return super().to_html(path, **state)
+        return super().page_part(**state)
 
     def describe(self) -> str:
         L, H, T, _ = self._heads.weights.shape

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from transformer_lab.instruments import translator_still, wire
+from transformer_lab.instruments import export, translator_still, wire
 from transformer_lab.instruments.base import Instrument
 from transformer_lab.instruments.crossing import hits, looks, picks
 from transformer_lab.instruments.reading import Reading, read_number
@@ -79,7 +78,7 @@ class Translator(Instrument):
 
     def refresh(self) -> None:
         """Translate the same text again, after the model has learned more."""
-        self._show(self.text)
+        self._show(self.sentence["text"])
 
     def _show(self, text: str) -> None:
         self._reading, self._tree = self._translate(text)
@@ -195,14 +194,13 @@ class Translator(Instrument):
         truth = [*self._reading.aligned[:known], *[-1] * len(rows)][: len(rows)]
         return looks(self._tree.weights[rows], self.attention).numpy(), truth
 
-    def to_html(
-        self, path: str | Path | None = None, texts: Sequence[str] | None = None, **state: Any
-    ) -> str:
-        """The offline page: `texts` (else the examples) and the present one can be stepped."""
-        chosen = dict.fromkeys([self.text, *(self._examples if texts is None else texts)])
+    def page_part(self, texts: Sequence[str] | None = None, **state: Any) -> export.Part:
+        """What a page needs: `texts` (else the examples) and the present one can be stepped."""
+        texts = self._examples if texts is None else texts
+        chosen = dict.fromkeys([self.sentence["text"], *texts])
         found = {text: self._sentence(text, *self._translate(text)) for text in chosen}
         content = {**self.content, "examples": list(found)}
-        return super().to_html(path, **{"embedded": found, "content": content, **state})
+        return super().page_part(**{"embedded": found, "content": content, **state})
 
     def describe(self) -> str:
         verdict = {True: "right", False: "wrong", None: "no answer known"}[self.right]
@@ -210,8 +208,8 @@ class Translator(Instrument):
         chance = f"{math.exp(self.log_probability):.2f}"
         there, places = self.agreement
         words = (
-            f"“{self.text}” → {'·'.join(self._written()) or '(nothing)'} ({verdict}), {search}, "
-            f"probability {chance}."
+            f"“{self.sentence['text']}” → {'·'.join(self._written()) or '(nothing)'} ({verdict}), "
+            f"{search}, probability {chance}."
         )
         if places:
             words += (

@@ -172,7 +172,8 @@ function draw(model, place) {
   } }, "Copy as CSV");
   const tools = h("div", { class: "tl-row" }, tableButton, csvButton, note);
   const panels = h("div", { class: "tl-panels" }, heads.element, zoom.element);
-  place.append(title, own.element, notice, text.element, said.element, panels, tools, below);
+  place.append(h("div", { class: "tl-looking" }, title, own.element, notice, text.element, said.element,
+    panels, tools, below));
 
   function show() {
     waiting = false;

@@ -143,10 +143,9 @@ function draw(model, el) {
     const box = h("input", { type: "checkbox", onchange: () => set({ [name]: box.checked }) });
     return Object.assign(h("label", { class: "tl-switch" }, box, name.replace("_", "-")), { box });
   });
-  const group = `place-${Math.random()}`;
   const places = [["pre", "before each part (pre)"], ["post", "after each sum (post)"]]
     .map(([value, text]) => {
-      const box = h("input", { type: "radio", name: group, value, onchange: () => set({ place: value }) });
+      const box = h("input", { type: "radio", name: "place", value, onchange: () => set({ place: value }) });
       return Object.assign(h("label", { class: "tl-switch" }, box, text), { box });
     });
   const { depths } = start, number = h("output", { class: "tl-number" });
@@ -193,8 +192,10 @@ function draw(model, el) {
 
   el.append(h("div", { class: "tl-builder" }, start.title ? h("h3", {}, start.title) : null,
     h("div", { class: "tl-row tl-panel", role: "group", "aria-label": "parts" },
-      h("span", { class: "tl-quiet" }, "Parts"), ...switches, h("span", { class: "tl-quiet" }, "The norm stands"),
-      ...places),
+      h("span", { class: "tl-quiet" }, "Parts"), ...switches,
+      // A form of their own: radios of one name in two forms are two choices.
+      h("form", { class: "tl-row tl-panel", onsubmit: (event) => event.preventDefault() },
+        h("span", { class: "tl-quiet" }, "The norm stands"), ...places)),
     h("div", { class: "tl-board" },
       h("div", {}, h("div", { class: "tl-layer" }, picture, lines), saidBlock.element),
       h("div", { class: "tl-measured" },

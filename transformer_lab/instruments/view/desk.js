@@ -193,7 +193,7 @@ function drawDesk(model, place) {
   const below = h("div"), tools = h("div", { class: "tl-row" }, tableButton, csvButton, note);
   const left = h("div", { class: "tl-left" }, grid.element, next.element, alone.element);
   const right = h("div", { class: "tl-right" }, zoom.element, cell.element);
-  place.append(h("div", { class: "tl-headdesk" }, title, own.element, notice, live, strip.element,
+  place.append(h("div", { class: "tl-looking tl-headdesk" }, title, own.element, notice, live, strip.element,
     token.element, h("div", { class: "tl-panels" }, left, right), tools, below));
 
   function show() {

@@ -138,11 +138,11 @@ function draw(model, el) {
   const many = turn("S", "keys to choose from", 0, SIZES.length - 1, 1, (i) => ({ S: SIZES[i] }));
   const warm = turn("temperature", "divides every score", -1, 1, 0.02,
     (log) => ({ temperature: Number((10 ** log).toPrecision(3)) }));
-  const name = `scale-${Math.random()}`;
-  const radios = SCALES.map(([value, label]) => h("input", { type: "radio", name, value,
+  const radios = SCALES.map(([value, label]) => h("input", { type: "radio", name: "scale", value,
     "aria-label": label, onchange: () => set({ exponent: value }) }));
   const choice = h("fieldset", { class: "tl-turn tl-scales" }, h("legend", {}, "scale"),
-    h("div", { class: "tl-row" }, ...radios.map((radio, i) =>
+    // A form of their own: radios of one name in two forms are two choices.
+    h("form", { class: "tl-row", onsubmit: (event) => event.preventDefault() }, ...radios.map((radio, i) =>
       h("label", { class: "tl-choice" }, radio, h("span", {}, SCALES[i][1])))),
     h("span", { class: "tl-quiet" }, "times d to the power 0, −½ or −1"));
   const tries = Object.entries(TRIES).map(([key, { label }]) => h("button", { type: "button",

@@ -25,7 +25,7 @@ export function dial(key, letter, name, most, act, beside = null) {
     onchange: () => { number.value = number.dataset.now; } });
   const range = h("input", { type: "range", min: 0, step: 1, "aria-label": `${name}, slider`,
     oninput: () => change(steps[range.value]) });
-  const element = h("div", { class: "tl-dial" },
+  const element = h("div", { class: "tl-size" },
     h("b", {}, letter), h("span", {}, name), beside ?? h("span"), number, range);
   return { element, update(value, values) {
     steps = values;

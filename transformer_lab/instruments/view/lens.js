@@ -122,7 +122,7 @@ function draw(model, el) {
       return true;
     }, choose: (cell) => act({ type: "cell", ...cell }) });
     const caption = h("figcaption");
-    return { name, cells, caption, element: h("figure", { class: "tl-piece" }, caption, cells.element) };
+    return { name, cells, caption, element: h("figure", { class: "tl-cells-piece" }, caption, cells.element) };
   });
   const desk = h("div", { class: "tl-board-of" }, ...pieces.map(({ element }) => element));
   const said = readout(), which = h("div", { class: "tl-row" });

@@ -76,7 +76,8 @@ export function progress(data, { step, loss, seconds, status }) {
 export function sentence(data, state, view) {
   if (state.cell) return cellSentence(view.rows, data.words, state.cell);
   const when = view.step ? `After step ${view.step}` : "Before the first step";
-  return `${when}, ${data.number} becomes “${view.wrote}”${view.good ? ", which is right" : ""}. `
+  const wrote = view.wrote ? `“${view.wrote}”` : "nothing";
+  return `${when}, ${data.number} becomes ${wrote}${view.good ? ", which is right" : ""}. `
     + `The largest weight is on the true word for ${view.there} of ${view.places} pieces.`;
 }
 
@@ -116,6 +117,7 @@ function drawChart(title, ticks, level) {
     if (level) {
       const [x, y] = placed(across, level.at, across, top);
       base.replaceChildren(line(level.at), s("text", { x, y: y - 4, "text-anchor": "end" }, level.name));
+      base.at = y;
     }
   }
   return {
@@ -135,7 +137,10 @@ function drawChart(title, ticks, level) {
       if (!last) return;
       const [at, y] = placed(...last, across, top), far = at > WIDE - 60;
       end.setAttribute("x", far ? at : at + 5);
-      end.setAttribute("y", Math.max(TOP + 4, y - 7));
+      // The number stands on the curve's side of the level, whose name stands on the other.
+      const near = level && Math.abs(y - base.at) < 30, below = near && y >= base.at;
+      end.setAttribute("y", below ? y + 16 : Math.max(TOP + 4, y - 7));
+      if (level) base.lastChild.setAttribute("y", near && !below ? base.at + 13 : base.at - 4);
       end.setAttribute("text-anchor", far ? "end" : "start");
     },
   };

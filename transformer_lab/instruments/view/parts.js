@@ -151,9 +151,8 @@ function predictFirst(model, place, draw) {
   };
   const reply = (answer) => { model.set("answer", answer); model.save_changes(); };
   const ask = (question) => {
-    const group = `predict-${Math.random()}`;
     const choices = model.get("options").map((text) => h("label", { class: "tl-choice" },
-      h("input", { type: "radio", name: group, value: text, onchange: () => go.disabled = false }),
+      h("input", { type: "radio", name: "answer", value: text, onchange: () => go.disabled = false }),
       h("span", {}, text)));
     const go = h("button", { type: "submit", disabled: true }, "This is my answer");
     const send = (event) => {

@@ -206,9 +206,10 @@ export function drawPlane(label, { take, drag, drop, key }) {
         "stroke-width": 6 * view.weights[i] }));
     if (out) {
       const [line, ball, text] = output.children, right = out[0] < SIDE - 70;
+      const low = out[1] < 20 || tips.some((tip) => Math.hypot(tip[0] - out[0], tip[1] - out[1]) < 12);
       set(line, { x1: 0, x2: view.frame.slots ? SIDE : 0, y1: out[1], y2: out[1] });
       set(ball, { cx: out[0], cy: out[1] });
-      set(text, { x: out[0] + (right ? 11 : -11), y: out[1] + (out[1] < 20 ? 15 : -8),
+      set(text, { x: out[0] + (right ? 11 : -11), y: out[1] + (low ? 18 : -8),
         "text-anchor": right ? "start" : "end" });
       text.textContent = "output";
     }
@@ -224,16 +225,17 @@ export function drawPlane(label, { take, drag, drop, key }) {
     const together = groups(tips);
     nodes(labels, together.length, () => s("text")).forEach((text, i) => {
       const group = together[i];
-      const words = group.map((j) => view.items[j]);
-      const letters = words.map(({ name }) => clipped(name)).join(", ").length;
+      const words = group.slice(0, group.length > 3 ? 2 : 3).map((j) => view.items[j]);
+      const more = group.length > words.length ? ` and ${group.length - words.length} more` : "";
+      const letters = words.map(({ name }) => clipped(name)).join(", ").length + more.length;
       const [x, y] = beside(tips[group[0]], origin, 8 * letters, words[0].kind === "slot");
       set(text, { x, y });
-      const wanted = words.map(({ name, role }) => `${role} ${name}`).join();
+      const wanted = words.map(({ name, role }) => `${role} ${name}`).join() + more;
       if (text.dataset.words === wanted) return;
       text.dataset.words = wanted;
       text.replaceChildren(...words.flatMap(({ name, role }, j) => [
         ...(j ? [s("tspan", {}, ", ")] : []),
-        s("tspan", { class: `tl-role-${role}` }, clipped(name))]));
+        s("tspan", { class: `tl-role-${role}` }, clipped(name))]), more);
     });
     nodes(grips, tips.length, () => s("circle", { r: REACH, class: "tl-grip" }))
       .forEach((grip, i) => set(grip, { cx: tips[i][0], cy: tips[i][1] }));

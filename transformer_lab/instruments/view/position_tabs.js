@@ -162,7 +162,9 @@ export function drawMove(act, content, now) {
   let held = null, travelled = false;
 
   const chips = tokens.map((token, id) => {
-    const place = h("span", { class: "tl-place" }), role = h("span", { class: "tl-role" });
+    // What they say stands in the button's name too.
+    const [place, role] = ["tl-place", "tl-role"].map((name) =>
+      h("span", { class: name, "aria-hidden": "true" }));
     const element = h("button", { type: "button", class: "tl-word-chip",
       onkeydown(event) {
         const step = { ArrowLeft: -1, ArrowRight: 1, Home: -tokens.length, End: tokens.length }[event.key];

@@ -29,9 +29,8 @@ export function tidy(number, step) {
 }
 
 function radios(options, choose) {
-  const name = `predict-${Math.random()}`;
   const inputs = options.map((text) =>
-    h("input", { type: "radio", name, value: text, onchange: () => choose(text) }));
+    h("input", { type: "radio", name: "answer", value: text, onchange: () => choose(text) }));
   const rows = inputs.map((input, i) =>
     h("label", { class: "tl-choice" }, input, h("span", {}, options[i])));
   return {

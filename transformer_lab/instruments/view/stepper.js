@@ -197,7 +197,7 @@ function draw(model, el) {
       },
     });
     const caption = h("figcaption");
-    return { cells, caption, element: h("figure", { class: "tl-piece" }, caption, cells.element), mine };
+    return { cells, caption, element: h("figure", { class: "tl-cells-piece" }, caption, cells.element), mine };
   }
 
   // What is chosen: how it comes about, and a hand on it.
