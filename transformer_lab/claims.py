@@ -80,6 +80,27 @@ class Entry:
             return greatest
         return least if math.isinf(greatest) else None
 
+    def margin(self, value: float) -> float:
+        """How far inside its bound a value lies: 0 on the edge, negative outside, at most 1.
+
+        A share of the room: half the bound's width where both sides can fail, all of it where one
+        side is 0 below or 1 above and so an end by nature; beside an open side, the size of the
+        other. Where the bound is one number, 1 on it and -1 elsewhere.
+        """
+        least, greatest = self.bound
+        if least == greatest or not math.isfinite(value):
+            return 1.0 if value == least else -1.0
+        sides = [
+            (value - least, least not in (0, -math.inf)),
+            (greatest - value, greatest not in (1, math.inf)),
+        ]
+        if math.isfinite(greatest - least):
+            room = (greatest - least) / max(1, sum(fails for _, fails in sides))
+        else:
+            room = abs(greatest if math.isinf(least) else least) or 1.0
+        inside = [distance for distance, fails in sides if fails or distance < 0]
+        return max(-1.0, min(1.0, min(inside, default=room) / room))
+
 
 class Claim:
     """A sentence that was just measured and held; `repr` is the sentence."""
@@ -118,7 +139,7 @@ def claim(id: str, measured: Any) -> Claim:
         near = difflib.get_close_matches(id, entries, n=3, cutoff=0) or ["none yet"]
         raise ValueError(f"id {id!r} is not in claims.toml; the nearest are: {', '.join(near)}")
     entry = entries[id]
-    values = _values(measured)
+    values = values_of(measured)
     if entry.trained and len(values) != len(entry.seeds):
         raise ValueError(f"measured has {len(values)} values; expected one per seed {entry.seeds}")
     least, greatest = entry.bound
@@ -157,7 +178,8 @@ def ledger() -> dict[str, Entry]:
     return read_ledger(resources.files(__package__).joinpath("claims.toml").read_text("utf-8"))
 
 
-def _values(measured: Any) -> list[float]:
+def values_of(measured: Any) -> list[float]:
+    """The numbers of a measurement, as `claim` takes it; TypeError or ValueError if there are none."""
     plain = measured.tolist() if hasattr(measured, "tolist") else measured
     items = list(plain) if isinstance(plain, Iterable) and not isinstance(plain, str) else [plain]
     values = [item.item() if hasattr(item, "item") else item for item in items]
