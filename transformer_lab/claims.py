@@ -61,7 +61,7 @@ class Entry:
         except (KeyError, IndexError, ValueError):
             self._expect(False, "sentence", "no braces but {value}, {low}, {high} and {bound}")
         one = "{bound}" not in words or self.one_sided is not None
-        self._expect(one, "bound", "-inf, 0 or inf on one side, since the sentence says {bound}")
+        self._expect(one, "bound", "-inf, 0, 1 or inf at one end, since the sentence says {bound}")
         if self.trained:
             self._expect(len(set(seeds)) >= 3, "seeds", "three or more, since trained = true")
             spread = "{value}" not in words or ("{low}" in words and "{high}" in words)
@@ -74,11 +74,11 @@ class Entry:
 
     @property
     def one_sided(self) -> float | None:
-        """The side of the bound that can fail; None where both can. A least of 0 is a floor."""
+        """The side of the bound that can fail; None where both can. 0 is a floor, 1 a ceiling."""
         least, greatest = self.bound
         if math.isinf(least) or least in (0, greatest):
             return greatest
-        return least if math.isinf(greatest) else None
+        return least if greatest in (1, math.inf) else None
 
     def margin(self, value: float) -> float:
         """How far inside its bound a value lies: 0 on the edge, negative outside, at most 1.
@@ -179,7 +179,7 @@ def ledger() -> dict[str, Entry]:
 
 
 def values_of(measured: Any) -> list[float]:
-    """The numbers of a measurement, as `claim` takes it; TypeError or ValueError if there are none."""
+    """The numbers of a measurement as `claim` takes it; TypeError or ValueError if it has none."""
     plain = measured.tolist() if hasattr(measured, "tolist") else measured
     items = list(plain) if isinstance(plain, Iterable) and not isinstance(plain, str) else [plain]
     values = [item.item() if hasattr(item, "item") else item for item in items]
