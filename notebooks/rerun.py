@@ -60,7 +60,7 @@ def fresh(number: int) -> None:
 
     torch.manual_seed = lambda seed: plain(moved(seed))
     torch.Generator = Generator  # type: ignore[misc]
-    numpy.random.default_rng = lambda seed=None: default_rng(seed and moved(seed))
+    numpy.random.default_rng = lambda seed=None: default_rng(None if seed is None else moved(seed))
     claims.claim = noted  # type: ignore[assignment]
 
 

@@ -44,7 +44,9 @@ def main(monkeypatch, *arguments):
     return rerun.main()
 
 
-def test_a_rerun_moves_every_seed_and_reports_margins_and_failures(course, monkeypatch, capsys):
+def test_a_rerun_moves_every_seed_repeats_with_the_same_and_reports_margins(
+    course, tmp_path, monkeypatch, capsys
+):
     assert main(monkeypatch, "--rerun", "--seed", "5", "--seed", "6", "02") == 1
     out = capsys.readouterr().out
     lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("02-")}
@@ -54,13 +56,9 @@ def test_a_rerun_moves_every_seed_and_reports_margins_and_failures(course, monke
     assert 0.6 <= low < high <= 0.7
     assert "3 claims, 1 failures" in out
     assert out.endswith(f"FAILED: {FAILS}\n")
-
-
-def test_the_same_seed_measures_the_same_and_no_seed_of_the_lesson_is_kept(course, tmp_path):
-    runs = [rerun.measure(course / "02_sample.ipynb", 5, tmp_path / str(n)) for n in range(2)]
-    assert runs[0] == runs[1]
-    values, problem = runs[0]
-    assert problem == ""
+    values, problem = rerun.measure(course / "02_sample.ipynb", 6, tmp_path / "again")
+    assert (values[STAYS], problem) == ([1.0], "")
+    assert f"{values[MOVES][0]:.4g}" in lines[MOVES]
     scope: dict[str, object] = {}
     exec("\n".join([*LESSON[:2], "plain = torch.rand(()), torch.rand((), generator=own)"]), scope)
     assert not set(values[FAILS]) & {number.item() for number in scope["plain"]}

@@ -40,7 +40,7 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## A wonderful loss
-# A model reads a text and predicts, at every place, the token that comes next. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The best possible loss is that of guessing, ln 10 = 2.303.
+# A model reads a text and gives, at every place, a score to each token that could come next, its **logits**. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The best possible loss is that of guessing, ln 10 = 2.303.
 #
 # Here is a small model that sees the whole text while it predicts.
 
