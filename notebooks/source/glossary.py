@@ -49,6 +49,8 @@
 # - **encoder** · A model, or the part of one, that reads a whole text and gives one state for each token. [00](00_start_here.ipynb)
 # - **encoder-only** · A model that reads a text and writes none, as BERT. 08
 # - **encoder–decoder**, encoder-decoder · An encoder that reads a source and a decoder that writes, looking at the encoder's states. [00](00_start_here.ipynb)
+
+# %% [markdown]
 # - **entropy** · How spread out a row of weights is: 0 when one key has all, the logarithm of the number of keys when all have the same. [03](03_why_sqrt_d.ipynb)
 # - **exact match** · The share of answers that are right from the first piece to the last. 08
 
