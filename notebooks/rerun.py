@@ -72,9 +72,11 @@ def solved(lesson: NotebookNode) -> NotebookNode:
         for _, tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"
+        if isinstance(node.args[1], ast.Name)  # the rest hands a function of the package over
     }
     for cell, tree in trees:
-        stubs = [node for node in tree.body if getattr(node, "name", "") in exercises]
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        stubs = [function for function in functions if function.name in exercises]
         for stub in stubs:
             names = ", ".join(argument.arg for argument in stub.args.args)
             answer = f"return CATALOG[{exercises[stub.name]!r}].reference({names})"

@@ -60,9 +60,8 @@ def sentences(lesson: NotebookNode) -> list[str]:
     found = []
     for _, text in prose_cells(lesson)[1:]:
         text = re.sub(r"`[^`]*`|^#.*|^\*\*Next\b.*", " ", text, flags=re.MULTILINE)
-        text = re.sub(
-            r"^(\d+\.|-) \*\*(.+?)\*\*", r"\2", text, flags=re.MULTILINE
-        )  # a list's heads
+        # The bold head of a list's item is no term.
+        text = re.sub(r"^(\d+\.|-) \*\*(.+?)\*\*", r"\2", text, flags=re.MULTILINE)
         found += re.split(r"(?<=[.?:|])\s+(?=[\W\dA-ZÄÖÜ])", text)
     return found
 
