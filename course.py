@@ -23,7 +23,7 @@ COMMANDS = {  # name: (needs the development set, what .venv's Python runs, help
     "run": (False, ["notebooks/build.py", "--run"], "execute every lesson and report"),
     "test": (True, ["tests"], "run every check, or pytest alone with the arguments you add"),
     "notebooks": (True, ["notebooks/build.py"], "build the lessons from notebooks/source"),
-    "claims": (False, ["-m", "transformer_lab.claims"], "list what the course claims, and bounds"),
+    "claims": (False, ["notebooks/rerun.py"], "list what the course claims, or measure it anew"),
     "bench": (True, ["benchmarks"], "measure all, or the files of benchmarks/ that you name"),
 }
 ROOT = Path(__file__).resolve().parent

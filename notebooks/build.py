@@ -11,6 +11,7 @@ to machine is written (times, widget state, Python's version), and what would on
 
 import argparse
 import asyncio
+import copy
 import hashlib
 import os
 import re
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import slides
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -63,20 +65,25 @@ class Run:
 
 
 def convert(source: str) -> NotebookNode:
-    """A lesson's source as a notebook that is not yet executed; ids follow from the content."""
+    """A lesson's source as a notebook that is not yet executed; ids follow from the content.
+
+    Prose is cut before each heading, and every cell says what it is on a slide (`slides.py`).
+    """
     import jupytext  # here, since `--run` needs no development package
 
     notebook = jupytext.reads(source, fmt="py:percent")
-    cells = []
+    cells: list[NotebookNode] = []
     seen: dict[str, int] = {}
     for cell in notebook.cells:
-        key = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
-        seen[key] = seen.get(key, 0) + 1
-        make = (
-            nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        )
+        code = cell.cell_type == "code"
+        make = nbformat.v4.new_code_cell if code else nbformat.v4.new_markdown_cell
         metadata = {k: v for k, v in cell.metadata.items() if k != "lines_to_next_cell"}
-        cells.append(make(cell.source, id=f"{key}-{seen[key]}", metadata=metadata))
+        for text in [cell.source] if code else slides.cut(cell.source):
+            key = hashlib.sha256(f"{cell.cell_type}\n{text}".encode()).hexdigest()[:12]
+            seen[key] = seen.get(key, 0) + 1
+            cells.append(make(text, id=f"{key}-{seen[key]}", metadata=copy.copy(metadata)))
+    for cell, kind in zip(cells, slides.kinds(cells), strict=True):
+        cell.metadata["slideshow"] = {"slide_type": kind}
     return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
 
 
@@ -220,15 +227,18 @@ def check(source: Path, folder: Path) -> list[str]:
 
 
 def lessons(folder: Path, suffix: str, numbers: list[str]) -> list[Path]:
-    """The lessons of a folder, or those whose numbers are given; ends the program if one lacks."""
-    found = sorted(folder.glob(f"[0-9][0-9]_*{suffix}"))
-    known = [path.name[:2] for path in found]
+    """The lessons of a folder, or those whose numbers are given; ends the program if one lacks.
+
+    The glossary is built like a lesson; its name stands for its number.
+    """
+    found = sorted([*folder.glob(f"[0-9][0-9]_*{suffix}"), *folder.glob(f"glossary{suffix}")])
+    known = [path.stem.partition("_")[0] for path in found]
     wanted = [number.zfill(2) for number in numbers]
     missing = [number for number in wanted if number not in known]
     if missing or not found:
         what = f"no lesson {', '.join(missing)}" if missing else "no lessons"
         sys.exit(f"{what} in {folder}; there are: {', '.join(known) or 'none'}")
-    return [path for path in found if not wanted or path.name[:2] in wanted]
+    return [path for path in found if not wanted or path.stem.partition("_")[0] in wanted]
 
 
 def show(name: str, cells: object, seconds: object, peak: object, state: str) -> None:
@@ -254,14 +264,14 @@ def main() -> int:
     chosen = lessons(*((BUILT, ".ipynb") if options.run else (SOURCE, ".py")), options.numbers)
     show("lesson", "cells", "seconds", "peak MB", "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        copy = Path(folder, BUILT.name)
+        clone = Path(folder, BUILT.name)
         if options.run:
-            shutil.copytree(BUILT, copy)
+            shutil.copytree(BUILT, clone)
         for path in chosen:
             try:
                 if options.run:
-                    notebook = nbformat.read(copy / path.name, as_version=4)
-                    run, state = execute(notebook, copy), "ok"
+                    notebook = nbformat.read(clone / path.name, as_version=4)
+                    run, state = execute(notebook, clone), "ok"
                 else:
                     built, run, changed = build(path, BUILT)
                     notebook = nbformat.read(built, as_version=4)

@@ -83,6 +83,7 @@ def test_numbers_are_printed_to_three_digits_and_counts_exactly(entry, value, pr
         ("[-inf, 1e-6]", 0.0, "1e-6"),
         ("[0, 0.5]", 0.25, "0.5"),
         ("[3, inf]", 4, "3"),
+        ("[0.9, 1.0]", 0.95, "0.9"),
         ("[1000, 1000]", 1000, "1,000"),
     ],
 )
@@ -165,7 +166,7 @@ def test_a_missing_key_is_named(key):
         ({"bound": "[2, 1]"}, "bound = "),
         ({"bound": "[nan, 1]"}, "bound = "),
         ({"bound": "[-inf, inf]"}, "at least one finite side"),
-        ({"bound": "[0.5, 1]", "sentence": '"at least {bound}"'}, "on one side"),
+        ({"bound": "[0.5, 2]", "sentence": '"at least {bound}"'}, "at one end"),
         ({"bound": '["a", "b"]'}, "bound = "),
         ({"seeds": "3"}, "seeds = 3; expected a list"),
         ({"seeds": "[0.5]"}, "seeds = "),
@@ -184,6 +185,35 @@ def test_a_row_that_makes_no_sense_is_refused_by_name(change, complaint):
 def test_a_key_outside_any_claim_is_refused():
     with pytest.raises(ValueError, match="stands outside"):
         read_ledger('lesson = "02"\n')
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "margin"),
+    [
+        ("[2, 4]", 3, 1.0),
+        ("[2, 4]", 3.5, 0.5),
+        ("[2, 4]", 4, 0.0),
+        ("[2, 4]", 5, -1.0),
+        ("[2, 4]", 1.5, -0.5),
+        ("[0, 0.2]", 0.05, 0.75),  # 0 is an end by nature
+        ("[0, 0.2]", -0.05, -0.25),
+        ("[0.6, 1.0]", 1.0, 1.0),  # and so is 1
+        ("[0.6, 1.0]", 0.7, 0.25),
+        ("[0, 1]", 0.0, 1.0),
+        ("[0, 1]", 2, -1.0),
+        ("[2, inf]", 3, 0.5),
+        ("[2, inf]", 30, 1.0),
+        ("[2, inf]", 1, -0.5),
+        ("[-inf, 0]", 0.5, -0.5),
+        ("[-inf, 1e-6]", 1e-7, 0.9),
+        ("[3, 3]", 3, 1.0),
+        ("[3, 3]", 4, -1.0),
+        ("[2, inf]", math.nan, -1.0),
+    ],
+)
+def test_a_margin_is_the_share_of_the_bounds_room_that_is_left(bound, value, margin):
+    entry = read_ledger(text(bound=bound))["spread"]
+    assert entry.margin(value) == pytest.approx(margin)
 
 
 def test_the_ledger_prints_as_a_table(entry, capsys):

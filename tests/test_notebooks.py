@@ -2,11 +2,12 @@
 
 import ast
 import copy
-import importlib.util
+import importlib
 import re
 import shutil
 import statistics
 import subprocess
+import symtable
 import sys
 from functools import cache
 from pathlib import Path
@@ -21,10 +22,8 @@ from transformer_lab.claims import Entry, ledger
 
 ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
-spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-build = importlib.util.module_from_spec(spec)
-sys.modules["build"] = build
-spec.loader.exec_module(build)
+sys.path.insert(0, str(NOTEBOOKS))
+build = importlib.import_module("build")
 
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 LIBRARIES = {"torch", "numpy", "tqdm", "transformer_lab"}
@@ -236,6 +235,51 @@ def tags_are_known(lesson):
     return [f"tag {tag}" for tag in tags if not re.fullmatch(known, tag)]
 
 
+def a_cell_can_run_again(lesson):
+    """After an edit you run a cell again: what it reads must be what it read the first time.
+
+    So a cell reads no name of an earlier cell that a later one binds anew, and none that it binds
+    itself.
+    """
+    names = [(number, *names_of(tree)) for number, tree in trees(lesson)]
+    complaints = []
+    for place, (number, _, reads, both) in enumerate(names):
+        before = {name for _, bound, _, _ in names[:place] for name in bound}
+        for later, bound, _, _ in names[place + 1 :]:
+            complaints += [
+                f"cell {number} reads {name}, which cell {later} binds anew"
+                for name in sorted(reads & before & bound)
+            ]
+        complaints += [f"cell {number} changes {name}" for name in sorted(both & before)]
+    return complaints
+
+
+def names_of(tree: ast.Module) -> tuple[set[str], set[str], set[str]]:
+    """Names that a cell binds; that it only reads, also in its functions; that it changes."""
+
+    def globals_of(table: symtable.SymbolTable) -> set[str]:
+        inner = {name for child in table.get_children() for name in globals_of(child)}
+        module = table.get_type() == "module"
+        return inner | {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (module or symbol.is_global())
+        }
+
+    table = symtable.symtable(ast.unparse(tree), "cell", "exec")
+    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    fresh, changed = set(), set()
+    for node in tree.body:  # a name is changed where it is read before it is bound
+        inside = symtable.symtable(ast.unparse(node), "statement", "exec")
+        reads = {s.get_name() for s in inside.get_symbols() if s.is_referenced()}
+        if isinstance(node, ast.AugAssign):
+            reads.add(dotted(node.target).split(".")[0])
+        if not isinstance(node, (ast.For, ast.With)):  # these bind before their bodies read
+            changed |= (reads & bound) - fresh
+        fresh |= {s.get_name() for s in inside.get_symbols() if s.is_assigned()}
+    return bound, globals_of(table) - bound, changed
+
+
 RULES = [
     every_cell_is_executed,
     outputs_are_tidy,
@@ -248,6 +292,7 @@ RULES = [
     links_lead_somewhere,
     pictures_have_words,
     tags_are_known,
+    a_cell_can_run_again,
 ]
 
 
@@ -427,6 +472,10 @@ BAD = [
     (tags_are_known, '# %% tags=["q-41"]\n1\n'),
     (tags_are_known, '# %% tags=["q07"]\n1\n'),
     (tags_are_known, '# %% tags=["nbval-skip"]\n1\n'),
+    (a_cell_can_run_again, code("x = 1") + code("y = x") + code("x = 2")),
+    (a_cell_can_run_again, code("x = 1") + code("def f():\n    return x") + code("x = 2")),
+    (a_cell_can_run_again, code("x = 1") + code("x = x + 1")),
+    (a_cell_can_run_again, code("x = 1") + code("x += 1")),
 ]
 
 
@@ -545,7 +594,7 @@ def test_the_built_sample_keeps_every_rule_about_notebooks(built):
     nbformat.validate(lesson)
     for rule in (every_cell_is_executed, outputs_are_tidy, pictures_have_words):
         assert rule(lesson) == []
-    assert [cell.metadata.get("tags") for cell in lesson.cells if cell.metadata] == [
+    assert [cell.metadata["tags"] for cell in lesson.cells if "tags" in cell.metadata] == [
         ["q-07"],
         ["q-08"],
         ["nbval-ignore-output"],

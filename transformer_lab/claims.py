@@ -61,7 +61,7 @@ class Entry:
         except (KeyError, IndexError, ValueError):
             self._expect(False, "sentence", "no braces but {value}, {low}, {high} and {bound}")
         one = "{bound}" not in words or self.one_sided is not None
-        self._expect(one, "bound", "-inf, 0 or inf on one side, since the sentence says {bound}")
+        self._expect(one, "bound", "-inf, 0, 1 or inf at one end, since the sentence says {bound}")
         if self.trained:
             self._expect(len(set(seeds)) >= 3, "seeds", "three or more, since trained = true")
             spread = "{value}" not in words or ("{low}" in words and "{high}" in words)
@@ -74,11 +74,32 @@ class Entry:
 
     @property
     def one_sided(self) -> float | None:
-        """The side of the bound that can fail; None where both can. A least of 0 is a floor."""
+        """The side of the bound that can fail; None where both can. 0 is a floor, 1 a ceiling."""
         least, greatest = self.bound
         if math.isinf(least) or least in (0, greatest):
             return greatest
-        return least if math.isinf(greatest) else None
+        return least if greatest in (1, math.inf) else None
+
+    def margin(self, value: float) -> float:
+        """How far inside its bound a value lies: 0 on the edge, negative outside, at most 1.
+
+        A share of the room: half the bound's width where both sides can fail, all of it where one
+        side is 0 below or 1 above and so an end by nature; beside an open side, the size of the
+        other. Where the bound is one number, 1 on it and -1 elsewhere.
+        """
+        least, greatest = self.bound
+        if least == greatest or not math.isfinite(value):
+            return 1.0 if value == least else -1.0
+        sides = [
+            (value - least, least not in (0, -math.inf)),
+            (greatest - value, greatest not in (1, math.inf)),
+        ]
+        if math.isfinite(greatest - least):
+            room = (greatest - least) / max(1, sum(fails for _, fails in sides))
+        else:
+            room = abs(greatest if math.isinf(least) else least) or 1.0
+        inside = [distance for distance, fails in sides if fails or distance < 0]
+        return max(-1.0, min(1.0, min(inside, default=room) / room))
 
 
 class Claim:
@@ -118,7 +139,7 @@ def claim(id: str, measured: Any) -> Claim:
         near = difflib.get_close_matches(id, entries, n=3, cutoff=0) or ["none yet"]
         raise ValueError(f"id {id!r} is not in claims.toml; the nearest are: {', '.join(near)}")
     entry = entries[id]
-    values = _values(measured)
+    values = values_of(measured)
     if entry.trained and len(values) != len(entry.seeds):
         raise ValueError(f"measured has {len(values)} values; expected one per seed {entry.seeds}")
     least, greatest = entry.bound
@@ -157,7 +178,8 @@ def ledger() -> dict[str, Entry]:
     return read_ledger(resources.files(__package__).joinpath("claims.toml").read_text("utf-8"))
 
 
-def _values(measured: Any) -> list[float]:
+def values_of(measured: Any) -> list[float]:
+    """The numbers of a measurement as `claim` takes it; TypeError or ValueError if it has none."""
     plain = measured.tolist() if hasattr(measured, "tolist") else measured
     items = list(plain) if isinstance(plain, Iterable) and not isinstance(plain, str) else [plain]
     values = [item.item() if hasattr(item, "item") else item for item in items]

@@ -16,7 +16,7 @@
 # - find heads that do one recognisable thing, and measure that they do it;
 # - say why the model knows two sentences as alike, and where that fails.
 #
-# About 25 minutes. There is nothing to install, nothing to download and nothing to solve here: it is a first touch. Run a cell with **Shift + Enter** and go on to the next.
+# About 25 minutes. There is nothing to install, nothing to download and nothing to solve here: it is a first touch. Run a cell with **Shift + Enter** and go on to the next. Words in bold: [glossary](glossary.ipynb).
 
 # %%
 import sys
@@ -48,7 +48,7 @@ doctor()
 
 # %% [markdown]
 # ## A model that was trained by somebody else
-# This is **all-MiniLM-L6-v2**, a small **encoder**: it reads a text and gives one list of numbers, a **state**, for each piece of it. Many search engines run on models like this one. Its weights are real. The code that runs them is the code that you will write in this course.
+# This is all-MiniLM-L6-v2, a small **encoder**: it reads a text and gives one list of numbers, a **state**, for each piece of it. Many search engines run on models like this one. What it learned is real. The code that runs it is the code that you will write in this course.
 
 # %%
 model, tokenizer = load_pretrained("minilm", fallback=True)
@@ -56,7 +56,7 @@ real = tokenizer.name == "minilm"
 f"{sum(p.numel() for p in model.parameters()):,} numbers were learned"
 
 # %% [markdown]
-# A model does not read words. It reads **tokens**, pieces from a fixed list. Look at what happens to a rare word, and at the two tokens that nobody typed.
+# A model does not read words. It reads **tokens**, pieces from a fixed list, its **vocabulary**. Look at what happens to a rare word, and at the two tokens that nobody typed.
 
 # %% tags=["q-15"]
 sentence = "The cat sat on the mat because it was tired."
@@ -67,7 +67,7 @@ print(tokenizer.tokens("Transformers are unputdownable."))
 # `[CLS]` opens every text and `[SEP]` closes it. `##` marks a piece that continues the word before it.
 #
 # ## Who does "it" look at?
-# In each layer, each token looks at all tokens and takes something from each. How much it takes is its **attention weight**. One set of weights is called a **head**. This model has several heads in each of its layers, and every head has a table of its own.
+# The model is a stack of **layers**. In each of them, each token looks at all tokens and takes something from each. How much it takes is its **attention weight**. One set of weights is called a **head**. This model has several heads in each layer, and every head has a table of its own.
 #
 # Before you look, decide.
 
@@ -106,7 +106,7 @@ outcome("00-it", "[CLS], the opening mark")
 # Not at the cat, and not at itself: at a mark that carries no meaning. You may have read that attention finds the relevant words. Hold that thought, and look at the heads one by one.
 #
 # ## Touch it
-# Each small picture below is one head. Click one, or move with the arrow keys. The large table shows its weights: a row is a token that looks, a column is a token looked at. Hover or tap a token in the sentence to see where it looks. **Pin** two heads to see their difference.
+# Each small picture below is one head. Click one, or move with the arrow keys. The large table shows its weights: a row is a token that looks, a column is a token looked at. Hover or tap a token in the sentence to see where it looks. *Pin* two heads to see their difference.
 #
 # Then type a sentence of your own. Try one with an emoji.
 
@@ -116,7 +116,7 @@ explorer
 
 # %% [markdown]
 # Three things to find:
-# 1. a head in which almost every token looks at the token **before** it;
+# 1. a head in which almost every token looks at the token *before* it;
 # 2. the head in which "it" looks most at "cat";
 # 3. a head in which nearly everybody looks at `[CLS]`.
 #
@@ -176,7 +176,7 @@ f"layer {layer}, head {head}"
 claim("00-it-to-cat", to_cat[best]) if real else "needs the real encoder"
 
 # %% [markdown]
-# You may have seen such a picture as proof that the model knows what "it" stands for. A proof has to survive a counter-test. "The cat sat on the mat because it was **soft**": now "it" is the mat.
+# You may have seen such a picture as proof that the model knows what "it" stands for. A proof has to survive a counter-test. "The cat sat on the mat because it was *soft*": now "it" is the mat.
 
 # %%
 predict(
@@ -199,14 +199,14 @@ outcome("00-soft", "about the same")
 
 # %%
 others = [t for t in range(1, len(tokens) - 1) if t != row]
-to_cat = every_head[best, others, tokens.index("cat")] if real else every_head[0, 1:, 1]
-claim("00-everyone-looks-at-the-cat", to_cat.mean()) if real else "needs the real encoder"
+from_others = every_head[best, others, tokens.index("cat")] if real else every_head[0, 1:, 1]
+claim("00-everyone-looks-at-the-cat", from_others.mean()) if real else "needs the real encoder"
 
 # %% [markdown]
 # The column of "cat" is bright from top to bottom. The head does not link "it" to "cat": it looks at the cat from everywhere. One row of one table can tell you any story that you like. Look at the other rows, and change the sentence, before you believe it.
 #
 # ## Does it understand?
-# Average the states of all tokens and you have one vector per sentence. Two sentences are close when the product of their vectors is large. Below, each sentence has a **paraphrase** with other words, and a **trap** with nearly the same words and another meaning.
+# Average the states of all tokens and you have one **vector**, a list of numbers, per sentence. Two sentences are close when the **cosine** of their vectors is large: 1 means the same direction, 0 a right angle. Below, each sentence has a *paraphrase* with other words, and a *trap* with nearly the same words and another meaning.
 
 # %%
 lines = """
@@ -253,7 +253,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# How good is that? A baseline helps: count the **shared words**, as a simple search would.
+# How good is that? A baseline helps: count the *shared words*, as a simple search would.
 
 
 # %%
@@ -297,7 +297,7 @@ claim("00-equals-torch", (ours - theirs)[mask].abs().max())
 # While you recorded attention, the model was not changed either: the package computes the weights a second time, beside it.
 #
 # ## Now watch one learn
-# That model was finished before you came. This one starts from noise, here, now: an **encoder–decoder** that has to translate numbers from English into German. German says the units before the tens, "two-and-forty", so it cannot translate word by word.
+# That model was finished before you came. This one starts from noise, here, now: an **encoder–decoder** that has to translate numbers from English into German. The encoder reads, the **decoder** writes. German says the units before the tens, "two-and-forty", so it cannot translate word by word.
 
 # %%
 task = tasks.NumberWords(train=800, held_out=200, below=1_000, seed=0)
@@ -312,7 +312,7 @@ predict(
 )
 
 # %% [markdown]
-# Three runs, each from other noise and with other held-out numbers, so that you see more than luck. `train` hands back one step at a time; we keep the losses.
+# Three runs, each from other noise and with other numbers **held out**, which it never trains on, so that you see more than luck. `train` hands back one step at a time; we keep the **loss** of each: how wrong the model is.
 
 
 # %% tags=["nbval-ignore-output", "this-machine"]
@@ -338,7 +338,7 @@ plots.loss_curve(
 )
 
 # %% [markdown]
-# The grey line is what a model scores that knows nothing: every piece equally likely. Now the test that counts: held-out numbers, written **token by token**, whole words right or not at all.
+# The grey line is the loss of a model that knows nothing: every piece equally likely. Now the test that counts: held-out numbers, written *token by token*, whole words right or not at all.
 
 
 # %%
@@ -362,10 +362,10 @@ outcome("00-translator", "more than nine in ten")
 
 # %% tags=["nbval-ignore-output"]
 source, target = task.pairs([342])
-with torch.no_grad(), record_attention(translator) as weights:
+with torch.no_grad(), record_attention(translator) as recorded:
     translator(source, target[:, :-1])
 AttentionExplorer(
-    {name: table for name, table in weights.items() if "cross" in name},
+    {name: table for name, table in recorded.items() if "cross" in name},
     tokens=["<start>", *tasks.german(342)],
     looked_at=tasks.english(342),
     title="Cross-attention: German pieces look at English words",
@@ -381,4 +381,4 @@ AttentionExplorer(
 # ## Summary
 # A Transformer turns each token into a state by letting tokens look at each other. Each head has its own table of weights, and each row of it sums to 1. Some heads do one clear job. Much of the weight lands on marks that mean nothing. So a weight says where a head looks, and no more.
 #
-# **Next:** [02 · Attention as arithmetic](02_attention.ipynb), where you build one head from a dictionary.
+# **Next:** [01 · Why not RNNs](01_why_not_rnns.ipynb): what was there before attention, and where it fails.

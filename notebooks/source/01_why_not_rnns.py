@@ -16,7 +16,7 @@
 # - tell what an LSTM cures, and what it cures only if you set one number;
 # - separate what can be computed side by side from what takes long on your machine.
 #
-# About 35 minutes to read and touch, 30 for five exercises. You need: Python, what a product of two matrices is, and what a gradient is.
+# About 35 minutes to read and touch, 30 for five exercises. You need: Python, what a product of two matrices is, and what a derivative is. Terms: [glossary](glossary.ipynb).
 
 # %%
 import statistics
@@ -38,7 +38,9 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## A state that is handed on
-# A **recurrent network**, RNN, reads one input after another. Each step makes a new state from the input and the old state: `new = tanh(W x + U old + b)`. The last state is all that is left of the text.
+# A **recurrent network**, RNN, reads one input after another. Each step makes a new state from the input and the old state: `new = tanh(W x + U old + b)`. The numbers in the matrices W and U and in the **bias** `b` are its **parameters**: training finds them. The last state is all that is left of the text.
+#
+# The axes are (B, T, numbers): a **batch** of texts, here one, each of T inputs.
 
 # %%
 cell = RNNCell(d_input=8, d_hidden=16)
@@ -123,7 +125,7 @@ check("back_through_time", my_gradients)
 
 # %% [markdown]
 # ## Vanish, or explode
-# The factor need not be below 1. With ReLU in place of tanh, and U an orthogonal matrix times 2, it is above.
+# The factor need not be below 1. Take **ReLU** in place of tanh: it keeps what is positive and turns the rest into 0. Take an orthogonal matrix, which changes no length, times 2 for U. Then the factor is above 1.
 
 # %%
 large = gradient_by_lag(
@@ -134,7 +136,7 @@ large = gradient_by_lag(
 claim("01-relu-explodes", large[:, 50].log10())
 
 # %% [markdown]
-# So "RNN gradients vanish" is half of it: they vanish *or explode*, and the initial U decides. That can be chosen. And then there are the cells with gates, which were invented to cure this.
+# So "RNN gradients vanish" is half of it: they vanish *or explode*, and the initial U decides. That can be chosen. And then there are the cells with gates, **LSTM** and **GRU**, which were invented to cure this.
 
 # %% tags=["q-37"]
 predict(
@@ -212,7 +214,7 @@ check("lstm_step", my_lstm)
 
 # %% [markdown]
 # ## Does it matter? Remember one symbol
-# A gradient at the start is not yet a result. Here is a task: read one of four symbols, then nothing but distractors, then say which symbol it was. Guessing gives .25. All models have about 4,200 parameters in their core.
+# A gradient at the start is not yet a result. Here is a task: read one of four symbols, then nothing but distractors, then say which symbol it was. Guessing gives .25. Each symbol becomes a vector by a table that training fills, an **embedding**. `fused` runs a cell by torch's **fused** kernel: all steps in one call, the same result.
 
 
 # %%
@@ -241,6 +243,12 @@ def cores(lag):
         "LSTM, forget bias 3": lambda: Recall(fused(LSTMCell(32, 20, forget_bias=3.0)), 20),
         "attention": lambda: Recall(MultiHeadAttention(32, 1), 32, lag + 1),
     }
+
+
+{name: sum(p.numel() for p in make().core.parameters()) for name, make in cores(5).items()}
+
+# %% [markdown]
+# The cores have about equally many parameters, so that none wins by size.
 
 
 # %%

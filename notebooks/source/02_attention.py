@@ -16,7 +16,7 @@
 # - say what a query, a key and a value are, by what each of them does;
 # - predict what a change of a query or a key does to the answer.
 #
-# About 40 minutes to read and touch, 30 for six exercises. You need: Python, and what a product of two matrices is.
+# About 40 minutes to read and touch, 30 for six exercises. You need: Python, and what a product of two matrices is. Terms: [glossary](glossary.ipynb).
 
 # %%
 import torch
@@ -103,7 +103,7 @@ plots.scatter_fit(
 )
 
 # %%
-best = [torch.tensor(errors(seed)).argmin().item() for seed in range(10)]
+best = [torch.tensor(errors(seed)).argmin().item() for seed in range(100)]
 claim("02-width-matters", sum(b == 1 for b in best))
 
 # %%
@@ -136,7 +136,7 @@ claim("02-shift-changes-nothing", ((scores + 100).softmax(-1) - scores.softmax(-
 outcome("02-shift", "stay the same")
 
 # %% [markdown]
-# Only differences of scores count: a constant in `exp` is a factor, and the division removes it. So kernel regression **is** attention with dot products, once each key carries its own −k²/2 as one more number. Here are both, on the dots from above.
+# Only differences of scores count: a constant in `exp` is a factor, and the division removes it. So kernel regression *is* attention with dot products, once each key carries its own −k²/2 as one more number. Here are both, on the dots from above.
 
 # %%
 width = 0.4
@@ -191,20 +191,31 @@ bench
 #
 # A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything, and can have any shape.
 
-# %%
+# %% tags=["q-25"]
 double = torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ keys.T
-double.softmax(-1).max(1).values.round(decimals=2)
+print("largest weight:", double.softmax(-1).max(1).values.round(decimals=2).tolist())
 
-# %%
+# %% tags=["q-25"]
+any_query, any_keys = torch.randn(10_000, 1, 2), torch.randn(10_000, 4, 2)
+largest = [(long * any_query @ any_keys.mT).softmax(-1).amax(-1) for long in (1, 2)]
+claim("02-longer-is-sharper", (largest[1] > largest[0]).float().mean())
+
+# %% tags=["q-25"]
 outcome("02-double", "become sharper")
 
 # %% [markdown]
-# The length of a query is a voice: the longer, the more decided. You may have read that a query on top of its key gets the weight 1. It does not: with vectors of length 1 the score is 1, and the others still count. And where does the answer lie?
+# Direction says *which* key fits, length says *how much* that counts: the longer the query, the more decided the answer. Now your first trial: each key as its own query.
+
+# %% tags=["q-25"]
+claim("02-query-on-its-key", (keys @ keys.T).softmax(-1).diagonal())
+
+# %% [markdown]
+# A score of 1 is not a weight of 1: the other keys still count. And where does the answer lie?
 
 # %%
 values = torch.randn(5, 3)
-queries, keys = 3 * torch.randn(10_000, 4), 3 * torch.randn(5, 4)
-answers = (queries @ keys.T).softmax(-1) @ values
+asked, known = 3 * torch.randn(10_000, 4), 3 * torch.randn(5, 4)
+answers = (asked @ known.T).softmax(-1) @ values
 beyond = torch.maximum(answers - values.amax(0), values.amin(0) - answers)
 claim("02-never-outside", beyond.max())
 
@@ -240,9 +251,14 @@ def attend_loop(query, key, value):
     return torch.stack(answers)
 
 
+def attend_weights(query, key):
+    """All weights at once: (T, d), (S, d) -> (T, S)."""
+    return (query @ key.T).softmax(-1)
+
+
 def attend_products(query, key, value):
     """Two matrix products."""
-    return (query @ key.T).softmax(-1) @ value
+    return attend_weights(query, key) @ value
 
 
 # %%
@@ -257,18 +273,36 @@ claim("02-three-ways", [(loop - products).abs().max(), (products - fused).abs().
 # Here is the whole of it in one strip, with small numbers that you can change. Choose a cell: the row and the column that it comes from light up, and the sum is written out.
 
 # %%
+predict(
+    "02-one-key",
+    "Two queries, three keys. You change one number of one *key*. Which weights can move?",
+    ["that key's, for every query", "all of them", "one row of them"],
+)
+
+# %%
 from transformer_lab.instruments.stepper import AttentionStepper
 
 small = [[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]
 AttentionStepper(query=small[:2], key=small, value=[[10.0], [20.0], [30.0]], scale=1.0)
 
+# %%
+changed = key.clone()
+changed[2, 0] += 1.0
+moved = attend_weights(query, key) - attend_weights(query, changed)
+claim("02-one-key-moves-all", (moved != 0).sum())
+
+# %%
+outcome("02-one-key", "all of them")
+
 # %% [markdown]
+# A key changes one column of scores. The softmax then shares each row anew, and what one key gains all others lose. A changed *query* moves its own row and no other.
+#
 # Look at the shapes once more. T and S need not be equal. `d` must be the same in queries and keys. `v` can be anything, and is the width of the answer.
 #
 # The `scale` is a factor on all scores. Transformers use 1/√d, and lesson 03 measures why. Here it is 1.
 #
 # ## Exercise · Two products (8 minutes, ●●○)
-# First the weights, then the mix. A batch may stand in front: use `.transpose(-2, -1)` rather than `.T`.
+# First the weights, then the mix. A batch, several texts at once, may stand in front: use `.transpose(-2, -1)` rather than `.T`.
 
 
 # %%
@@ -308,12 +342,12 @@ check("stable_softmax", my_softmax)
 # Divide all scores by a **temperature** before the softmax. Hot: all keys count alike. Cold: the best takes all. An ordinary dictionary is the limit. The bench above has the slider; here it is for a whole table of random queries.
 
 # %%
-key, value = torch.eye(8), torch.randn(8, 3)
+eight, answer = torch.eye(8), torch.randn(8, 3)
 chosen = torch.randint(8, (1000,))
-question = key[chosen] + 0.1 * torch.randn(1000, 8)
+question = eight[chosen] + 0.1 * torch.randn(1000, 8)
 temperatures = [10.0, 1.0, 0.3, 0.1, 0.03, 0.01]
 distance = [
-    (attention(question, key, value, scale=1 / t) - value[chosen]).norm(dim=-1).mean()
+    (attention(question, eight, answer, scale=1 / t) - answer[chosen]).norm(dim=-1).mean()
     for t in temperatures
 ]
 
@@ -328,7 +362,7 @@ plots.lines(
     title="Cold attention is a dictionary",
 )
 
-# %%
+# %% tags=["q-25"]
 claim("02-cold-is-a-dictionary", distance[-1])
 
 # %% [markdown]
@@ -350,7 +384,7 @@ check("hard_lookup", my_temperature)
 # ## Where do Q, K and V come from?
 # From the same tokens. Each token's vector `x` is multiplied by three matrices that training finds: `x @ W_q` is its query, `x @ W_k` its key, `x @ W_v` its value. So every token asks, can be found, and has something to hand over. This is **self-attention**.
 #
-# If that is all, you can set the matrices by hand. The task: write, at each place, the token that stood **before** it. Remember the head of lesson 00 that does just that.
+# If that is all, you can set the matrices by hand. The task: write, at each place, the token that stood *before* it. Remember the head of lesson 00 that does just that.
 
 # %%
 letters, T = "abcdefghij", 8
@@ -426,14 +460,14 @@ from transformer_lab.recording import record_attention
 model, tokenizer = load_pretrained("minilm", fallback=True)
 ids, mask = tokenizer("The cat sat on the mat because it was tired.")
 with torch.no_grad(), record_attention(model) as weights:
-    x, _ = model.embedding(ids)
+    states, _ = model.embedding(ids)
     model(ids)
 
 # %%
 head = model.layers[0].attention
 d = head.d_head
 with torch.no_grad():
-    q, k = head.query(x)[0, :, 2 * d : 3 * d], head.key(x)[0, :, 2 * d : 3 * d]
+    q, k = (make(states)[0, :, 2 * d : 3 * d] for make in (head.query, head.key))
 by_hand = (q @ k.T / d**0.5).softmax(-1)
 plots.heatmap(
     by_hand,
@@ -473,4 +507,4 @@ print("rows sum to 1:", torch.allclose(wrong_axis.sum(1), torch.ones(5)))
 # ## Summary
 # Attention scores a query against every key by a dot product, turns each row of scores into weights by a softmax, and answers with the average of the values. It always answers, and never beyond its values. Only differences of scores count; their size decides between mixing and choosing.
 #
-# **Next:** why the scores are divided by √d, and when that matters.
+# **Next:** [03 · Why divide by √d](03_why_sqrt_d.ipynb), and when does it matter?

@@ -16,7 +16,7 @@
 # - measure what a larger d does to scores, weights and gradients, and where the usual story is false;
 # - say what the scale buys in training, and what it does not.
 #
-# About 30 minutes to read and touch, 30 for six exercises. You need: lesson 02.
+# About 30 minutes to read and touch, 30 for six exercises. You need: lesson 02. Terms: [glossary](glossary.ipynb).
 
 # %%
 import math
@@ -46,7 +46,7 @@ predict(
 
 
 # %% [markdown]
-# Run it. Each dot is the spread, the standard deviation, of 20,000 scores.
+# Run it. Each dot is the **spread**, the standard deviation, of 20,000 scores.
 
 
 # %% tags=["q-07"]
@@ -81,7 +81,7 @@ outcome("03-spread", "grows about 16-fold")
 # Adding `d` independent numbers adds their *variances*. Each product has the variance 1, so the sum has d, and its spread is √d. Divide by √d, and the spread is 1 for every width. So far the one sentence is right.
 #
 # ## Which d?
-# A model of width D = 512 with H = 8 heads gives each head d = D / H = 64 numbers. Each head takes its own dot products, so the sum has 64 terms. A well-known recorded lecture divides by √512 all the same. What does that cost?
+# A model of **width** D = 512, so many numbers in each state, with H = 8 heads gives each head d = D / H = 64 numbers. Each head takes its own dot products, so the sum has 64 terms. A well-known recorded lecture divides by √512 all the same. What does that cost?
 
 # %% tags=["q-07"]
 claim("03-wrong-width", scores(64).std() / math.sqrt(512))
@@ -115,7 +115,7 @@ check("hidden_scale", my_hidden_scale)
 
 # %% [markdown]
 # ## Is the spread really 1?
-# The sentence assumes queries and keys with spread 1. In a model they are made by `nn.Linear`, from states that a LayerNorm has given spread 1. Look at a fresh one.
+# The sentence assumes queries and keys with spread 1. In a model they are made by `nn.Linear`, from states that LayerNorm (lesson 07) has brought to spread 1. Look at a fresh one.
 
 # %% tags=["q-07"]
 predict(
@@ -153,7 +153,7 @@ check("score_variance", my_variance)
 
 # %% [markdown]
 # ## So what?
-# A softmax that is fed large numbers puts everything on one key. A row whose largest weight is above .99 has **decided**: call it **saturated**. Here are 64 keys, without the scale and with it.
+# A softmax that is fed large numbers puts everything on one key. A row whose largest weight is above .99 has decided: call it **saturated**. Here are 64 keys, without the scale and with it.
 
 
 # %%
@@ -168,11 +168,11 @@ def saturated(w):
 
 
 # %%
-widths = [4, 16, 64, 256]
-plain = [saturated(weights(d, 64, 1.0)) for d in widths]
-scaled = [saturated(weights(d, 64, d**-0.5)) for d in widths]
+head_widths = [4, 16, 64, 256]
+plain = [saturated(weights(d, 64, 1.0)) for d in head_widths]
+scaled = [saturated(weights(d, 64, d**-0.5)) for d in head_widths]
 plots.lines(
-    widths,
+    head_widths,
     [plain, scaled],
     ["no scale", "1/√d"],
     log="x",
@@ -186,6 +186,34 @@ claim("03-rows-saturate", plain[2:])
 
 # %%
 claim("03-scaled-rows-do-not", scaled)
+
+# %% [markdown]
+# Saturated rows are the extreme. The whole row has a measure too, its **entropy**: 0 when one key has all the weight, the logarithm of S when all S keys have the same. Here it is as a share of that largest value.
+
+
+# %%
+def evenness(w):
+    """Mean entropy of rows (rows, S), as a share of ln S."""
+    return torch.special.entr(w).sum(-1).mean() / math.log(w.shape[-1])
+
+
+even = {S: [evenness(weights(d, S, 1.0, 2000)) for d in head_widths] for S in (16, 64, 256)}
+with_scale = [evenness(weights(d, S, d**-0.5, 2000)) for S in even for d in head_widths]
+plots.lines(
+    head_widths,
+    list(even.values()),
+    [f"{S} keys" for S in even],
+    log="x",
+    xlabel="d",
+    ylabel="entropy, as a share of ln S",
+    title="Without the scale, d decides how even a row is; S hardly matters",
+)
+
+# %%
+claim("03-entropy-falls", [row[-1] for row in even.values()])
+
+# %%
+claim("03-entropy-stays", with_scale)
 
 # %% [markdown]
 # ### Exercise · Rows that have decided (4 minutes, ●●○)
@@ -236,16 +264,16 @@ TemperatureDial(d=64, S=64, exponent=0.0, title="What the scale does to a row")
 # So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds, orange where it is false.
 
 # %%
-lengths, widths = [4, 16, 64, 256], [4, 8, 16, 32, 64, 128, 256]
-table = torch.empty(len(lengths), len(widths))
+lengths, columns = [4, 16, 64, 256], [4, 8, 16, 32, 64, 128, 256]
+table = torch.empty(len(lengths), len(columns))
 for i, S in enumerate(lengths):
-    for j, d in enumerate(widths):
+    for j, d in enumerate(columns):
         pair = [slope(weights(d, S, scale, 1000)).mean() for scale in (1.0, d**-0.5)]
         table[i, j] = (pair[0] / pair[1]).log2()
 plots.heatmap(
     table,
     rows=[f"S = {S}" for S in lengths],
-    columns=[f"d = {d}" for d in widths],
+    columns=[f"d = {d}" for d in columns],
     signed=True,
     title="Average gradient without the scale: halvings (−) and doublings (+)",
 )
@@ -379,12 +407,12 @@ claim("03-bold-rate", bold)
 
 # %%
 q, k = torch.randn(20_000, 64), torch.randn(20_000, 64)
-plain = (q * k).sum(-1)
+products = (q * k).sum(-1)
 slips = {
-    "right: 1/√d": plain / math.sqrt(64),
-    "the model's width": plain / math.sqrt(512),
-    "1/d, the root forgotten": plain / 64,
-    "scaled twice": plain / math.sqrt(64) / math.sqrt(64),
+    "right: 1/√d": products / math.sqrt(64),
+    "the model's width": products / math.sqrt(512),
+    "1/d, the root forgotten": products / 64,
+    "scaled twice": products / math.sqrt(64) / math.sqrt(64),
 }
 for name, s in slips.items():
     print(f"{name:24} spread {s.std():.3f}")
@@ -403,4 +431,4 @@ for name, s in slips.items():
 # ## Summary
 # With independent numbers of spread 1, scores spread as √d, where d is the width of a head. Dividing by √d keeps them at 1. Without it rows decide early, and gradients become uneven: dead in some rows, fast in others, and with many keys larger on average. Training survives that at a careful rate and suffers at a bold one.
 #
-# **Next:** who may look at whom.
+# **Next:** [04 · Who may look at whom?](04_masking.ipynb)

@@ -16,7 +16,7 @@
 # - prove that no output depends on the future, for any layer, from outside;
 # - name the four things that libraries do with a row that may see nothing, and the two meanings of True.
 #
-# About 45 minutes to read and touch, 35 for six exercises. You need: attention from lesson 02.
+# About 45 minutes to read and touch, 35 for six exercises. You need: attention from lesson 02. Terms: [glossary](glossary.ipynb).
 
 # %%
 import math
@@ -40,7 +40,7 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## A wonderful loss
-# A model reads a text and predicts, at every place, the token that comes next. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The best possible loss is that of guessing, ln 10 = 2.303.
+# A model reads a text and gives, at every place, a score to each token that could come next, its **logits**. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The best possible loss is that of guessing, ln 10 = 2.303.
 #
 # Here is a small model that sees the whole text while it predicts.
 
@@ -112,7 +112,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# A score of −∞ becomes exp(−∞) = 0: such a key counts in no sum. The mask works on the **scores**, before the softmax. You will see below what happens behind it.
+# A score of −∞ becomes exp(−∞) = 0: such a key counts in no sum. The mask works on the *scores*, before the softmax. You will see below what happens behind it.
 
 # %% tags=["q-05"]
 claim("04-masked-loss", [loss_after(causal_mask(T), seed) for seed in range(3)])
@@ -341,7 +341,7 @@ outcome("04-pads", "only the outputs at padding")
 # %% [markdown]
 # Hiding the keys is enough. Outputs at padding exist and mean nothing: nobody looks at them, and the loss leaves them out. Hiding the queries as well would give rows that see nothing, and those are trouble, as you will see.
 #
-# Some libraries save work on padding. The same weights in torch's own encoder, once in training mode, once in evaluation mode, without dropout:
+# Some libraries save work on padding. The same weights in torch's own encoder, once in training mode, once in evaluation mode, with nothing random in it:
 
 # %% tags=["q-12"]
 torch.manual_seed(0)
@@ -385,7 +385,7 @@ check("padding_mask", my_padding_mask)
 #
 # The cross mask is a rectangle and has no causal part: the whole source is there before the first word is written.
 
-# %%
+# %% tags=["q-04"]
 MaskPainter(source=6, target=5, length=4, layers=2, title="A source of 4 tokens and 2 of padding")
 
 # %% [markdown]
@@ -413,17 +413,19 @@ predict(
 
 # %% tags=["q-02"]
 row, nothing = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4, dtype=torch.bool)
-x = torch.randn(1, 4, 8)
+inputs = torch.randn(1, 4, 8)
 module = nn.MultiheadAttention(8, 2, batch_first=True)
 found = {
     "fill with -inf": row.masked_fill(~nothing, -math.inf).softmax(-1)[0, 0],
     "fill with -1e9": row.masked_fill(~nothing, -1e9).softmax(-1)[0, 0],
-    "torch's fused kernel": F.scaled_dot_product_attention(x, x, x, nothing)[0, 0, 0],
+    "torch's fused kernel": F.scaled_dot_product_attention(inputs, inputs, inputs, nothing)[
+        0, 0, 0
+    ],
 }
 for mode in (True, False):
     module.train(mode)
     with torch.no_grad():
-        out, _ = module(x, x, x, key_padding_mask=~nothing, need_weights=False)
+        out, _ = module(*[inputs] * 3, key_padding_mask=~nothing, need_weights=False)
     found[f"nn.MultiheadAttention, train({mode})"] = out[0, 0, 0]
 for name, first in found.items():
     print(f"{name:38} {first.item():.2f}")
@@ -437,7 +439,7 @@ outcome("04-nobody", "all equal")
 # %% [markdown]
 # Four libraries' habits, four answers. −∞ gives NaN, which spreads to every weight of the model with the next step. −1e9 gives equal weights: the row attends to the padding, all of it, and nobody notices. The fused kernel gives zeros. The module changes its mind with its mode.
 #
-# Here a row that may see nothing gives **zeros**, on every path, and its gradients are finite.
+# Here a row that may see nothing gives *zeros*, on every path, and its gradients are finite.
 
 # %% tags=["q-02"]
 q, k = torch.randn(1, 8, requires_grad=True), torch.randn(4, 8)
@@ -491,10 +493,10 @@ predict(
 
 # %% tags=["q-03"]
 tril = torch.ones(5, 5, dtype=torch.bool).tril()
-x = torch.randn(1, 5, 8)
+inputs = torch.randn(1, 5, 8)
 module.eval()
 with torch.no_grad():
-    _, weights = module(x, x, x, attn_mask=tril)
+    _, weights = module(inputs, inputs, inputs, attn_mask=tril)
 print("row 0:", [f"{weight:.2f}" for weight in weights[0, 0]])
 claim("04-polarity", weights[0, 0, 1:].sum())
 
@@ -598,4 +600,4 @@ print("NaN:", torch.full((1, 3), -math.inf).softmax(-1).tolist())
 # ## Summary
 # A mask says who may look at whom, and it acts on the scores. The proof that it holds is a slope of exactly 0, or outputs that stay when the future changes. Padding is hidden as a key; its outputs mean nothing. Rows that see nobody, and the two meanings of True, are where programs go wrong without a word.
 #
-# **Next:** one attention sees one thing. Why models have many heads.
+# **Next:** one attention sees one thing. [05 · Why several heads?](05_many_heads.ipynb)

@@ -16,7 +16,7 @@
 # - name a task that one head cannot do and two can, and show it;
 # - tell how much a head *weighs* from how much it *matters*.
 #
-# About 40 minutes to read and touch, 30 for five exercises. You need: lessons 02 to 04.
+# About 40 minutes to read and touch, 30 for five exercises. You need: lessons 02 to 04. Terms: [glossary](glossary.ipynb).
 
 # %%
 import torch
@@ -104,7 +104,7 @@ outcome("05-two-lookups", "in fewer than one in four")
 # %% [markdown]
 # Both models have the same parameters, to the last one; you will count them. One head gives *one* weighted mean: if it looks at both places, it cannot tell which letter came from where. Two heads look at one place each, and each writes into its own half of the vector.
 #
-# A feed-forward layer behind the attention can learn to take the mean apart again, with work. Heads are the cheap way.
+# The feed-forward part of lesson 07 can learn to take such a mean apart again, with work. Heads are the cheap way.
 
 # %% [markdown]
 # ## Cut and put together
@@ -197,8 +197,29 @@ total = sum(weight.numel() for weight in theirs.parameters())
 claim("05-four-d-squared", total - (4 * 512**2 + 4 * 512))
 
 # %% [markdown]
+# And the work? A **FLOP** is one addition or multiplication. torch can count them while it computes.
+
+# %% tags=["q-23"]
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def work(H):
+    """The FLOPs of one attention of width 512 over ten tokens."""
+    layer = MultiHeadAttention(512, H)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        q, (k, v) = layer.queries(x), layer.keys_values(x)
+        layer.output(((q @ k.mT).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    return counter.get_total_flops()
+
+
+claim("05-work-is-the-same", [work(H) for H in (1, 4, 8, 16)])
+
+# %% [markdown]
+# Twice as many heads compute twice as many tables, each from half as many numbers.
+
+# %% [markdown]
 # ## Six ways, one result
-# The same weights, six times: a loop over heads, one product with all heads in an axis of their own, `einsum`, torch's fused kernel, torch's module, and grouped-query attention with as many key heads as query heads.
+# The same weights, six times: a loop over heads, one product with all heads in an axis of their own, `einsum`, torch's fused kernel, torch's module, and **grouped-query** attention, in which query heads share keys and values, with as many key heads as query heads.
 
 # %%
 with torch.no_grad():
@@ -218,6 +239,13 @@ with torch.no_grad():
         "grouped": grouped(x),
     }
 apart = torch.tensor([[(a - b).abs().max() for b in ways.values()] for a in ways.values()])
+
+# %% tags=["nbval-ignore-output"]
+print("largest difference".ljust(18), *(f"{name:>8}" for name in ways))
+for name, row in zip(ways, apart.tolist()):
+    print(name.ljust(18), *(f"{number:8.0e}" for number in row))
+
+# %%
 claim("05-six-ways", apart.max())
 
 # %% [markdown]
@@ -259,8 +287,8 @@ predict(
 # %% tags=["q-26"]
 model, tokenizer = load_pretrained("minilm", fallback=True)
 asymmetry, ranks, d = [], [], model.config.d_head
-for layer in model.layers:
-    pairs = zip(layer.attention.query.weight.split(d), layer.attention.key.weight.split(d))
+for one in model.layers:
+    pairs = zip(one.attention.query.weight.split(d), one.attention.key.weight.split(d))
     for W_Q, W_K in pairs:
         M = (W_Q.T @ W_K).detach().double()
         sizes = torch.linalg.svdvals(M)
@@ -273,7 +301,7 @@ claim("05-not-symmetric", asymmetry)
 outcome("05-two-matrices", "far from symmetric")
 
 # %% [markdown]
-# Two reasons. M is not symmetric: a pronoun looks for a noun, not the noun for the pronoun. And M has the rank d: two thin matrices of D × d hold 2·D·d numbers, a full one D². With D = 384 and d = 32 that is a sixth.
+# Two reasons. M is not symmetric: a pronoun looks for a noun, not the noun for the pronoun. And M has the **rank** d, no more: two thin matrices of D × d hold 2·D·d numbers, a full one D². With D = 384 and d = 32 that is a sixth.
 #
 # ## Touch them
 # All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference.
@@ -387,7 +415,7 @@ HeadDesk(model, ids, tokenizer.tokens(sentence), mask, title="Take heads away")
 # Most single heads can go, and the sentence's vector hardly turns. That does not mean that they are useless: others may do the same, and for another sentence another head matters. Look, then take away, then speak.
 #
 # ## When the rows do not sum to 1
-# In training, many models drop a random tenth of the weights. What you picture then is not what you think.
+# In training, many models set a random tenth of the weights to 0, **dropout**. What you picture then is not what you think.
 
 # %% tags=["q-08"]
 weights = torch.randn(2000, 16).softmax(-1)
@@ -411,9 +439,9 @@ for call in (lambda: MultiHeadAttention(30, 4), lambda: MultiHeadAttention(32, 4
         call()
     except ValueError as error:
         print(error)
-x = torch.arange(12.0).view(1, 3, 4)  # three tokens of four numbers
-print("right:", x.view(1, 3, 2, 2).transpose(1, 2)[0, 0].tolist())
-print("wrong:", x.view(1, 2, 3, 2)[0, 0].tolist())
+three = torch.arange(12.0).view(1, 3, 4)  # three tokens of four numbers
+print("right:", three.view(1, 3, 2, 2).transpose(1, 2)[0, 0].tolist())
+print("wrong:", three.view(1, 2, 3, 2)[0, 0].tolist())
 
 # %% [markdown]
 # 1. **The width does not divide by the heads.** Every head gets the same share.
@@ -427,4 +455,4 @@ print("wrong:", x.view(1, 2, 3, 2)[0, 0].tolist())
 # ## Summary
 # Heads are shares of one width: more of them cost nothing and let one layer look at several places at once, each with its own answer. A head sees all of the input. Its weights say where it looks; the values say what it takes; only taking it away says whether it matters.
 #
-# **Next:** attention does not know any order. How it learns where things stand.
+# **Next:** attention does not know any order. Lesson 06 gives it one.

@@ -24,7 +24,9 @@ from transformer_lab.exercises.verdict import Verdict
 
 def examine(exercise: Exercise, answer: Any) -> Verdict:
     """The verdict on a learner's answer; never raises for anything that the answer does."""
-    if problem := _signature(exercise, answer):
+    with isolated():  # inputs may draw random numbers
+        problem = _signature(exercise, answer)
+    if problem:
         return _wrong(exercise, "signature", problem)
     with isolated() as printed:
         done = list(trials(exercise, answer))
