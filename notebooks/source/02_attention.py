@@ -192,8 +192,8 @@ bench
 # A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything, and can have any shape.
 
 # %% tags=["q-25"]
-double = torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ keys.T
-print("largest weight:", double.softmax(-1).max(1).values.round(decimals=2).tolist())
+once, twice = (torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ keys.T).softmax(-1).amax(-1)
+print(f"largest weight: {once:.2f} once, {twice:.2f} twice as long")
 
 # %% tags=["q-25"]
 any_query, any_keys = torch.randn(10_000, 1, 2), torch.randn(10_000, 4, 2)
