@@ -27,6 +27,7 @@ from transformer_lab.instruments.live import LiveTraining
 from transformer_lab.instruments.painter import MaskPainter
 from transformer_lab.instruments.position_explorer import PositionExplorer
 from transformer_lab.instruments.predict import Predict
+from transformer_lab.instruments.race import Race
 from transformer_lab.instruments.stepper import AttentionStepper
 from transformer_lab.instruments.translator import Translator
 from transformer_lab.masks import causal_mask
@@ -166,6 +167,9 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "GradientHorizon": lambda: GradientHorizon("LSTM", pins=["tanh", "attention"]),
     "GradientHorizon, exploding": lambda: GradientHorizon("orthogonal ReLU", 2, lag=80),
     "GradientHorizon, question": lambda: GradientHorizon("tanh", 0.5, lag=90, predict=QUESTION),
+    "Race": lambda: Race(title="Which of them must wait?"),
+    "Race, a sentence": lambda: Race(32, 16),
+    "Race, question": lambda: Race(4096, predict=QUESTION),
     "TemperatureDial": lambda: TemperatureDial(title="Does the gradient vanish?"),
     "TemperatureDial, no scale": lambda: TemperatureDial(64, 256, 0),
     "TemperatureDial, question": lambda: TemperatureDial(1024, 4, 1, predict=QUESTION),

@@ -97,8 +97,10 @@ class Race(Instrument):
         """The T from which attention is slower here than the fused RNN; None: not up to 4,096."""
         self._measure(*((T, self.D) for T in laps.LENGTHS))
         rows = [laps.measure(T, self.D) for T in laps.LENGTHS]
-        wins = [T for T, row in zip(laps.LENGTHS, rows, strict=True) if row.attention <= row.library]
-        return next((T for T in laps.LENGTHS if T > max(wins, default=0)), None)
+        wins = [
+            T for T, row in zip(laps.LENGTHS, rows, strict=True) if row.attention <= row.library
+        ]
+        return next((T for T in laps.LENGTHS if max(wins, default=0) < T), None)
 
     def page_part(self, **state: Any) -> Any:
         """Everything is measured for a page, since nobody can measure on it."""

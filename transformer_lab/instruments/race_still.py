@@ -56,7 +56,7 @@ def picture(T: int, D: int, title: str) -> bytes:
             block(at, y, wide, 15, colour)
             at += wide
         sheet.write(at + 6, y + 11, round_number(sum(n for n, _ in parts)))
-    for x, colour, name in ((LEFT, PALE, f"projections, 4·T·D²"), (300, QUERY, "pairs, 2·T²·D")):
+    for x, colour, name in ((LEFT, PALE, "projections, 4·T·D²"), (300, QUERY, "pairs, 2·T²·D")):
         block(x, 226, 10, 10, colour)
         sheet.write(x + 16, 235, name)
     sheet.write(20, 254, "Times are measured where this runs live.", color=still.QUIET)

@@ -196,7 +196,7 @@ function draw(model, el) {
   const sample = (part, words) => h("span", { class: "tl-row" },
     h("i", { class: `tl-sample tl-${part}`, "aria-hidden": "true" }), words);
   el.append(h("div", { class: "tl-race" }, start.title ? h("h3", {}, start.title) : null,
-    h("div", { class: "tl-knobs" }, long.element, wide.element),
+    h("div", { class: "tl-sizes" }, long.element, wide.element),
     h("div", { class: "tl-row", role: "group", "aria-label": "sizes to try" },
       h("span", { class: "tl-quiet" }, "Try"), ...tries),
     said.element,
@@ -294,7 +294,7 @@ function drawnChart({ T, D }, view, lengths, lost) {
   const svg = canvas(view, `Time by length at width ${D}${words}`);
   if (view.band) {
     const [from, to] = view.band;
-    svg.append(block({ x: from, y: head, width: Math.max(2, to - from), height: tall }, "band"),
+    svg.append(block({ x: from, y: head, width: Math.max(2, to - from), height: tall }, "lead"),
       stroke("line", { x1: to, x2: to, y1: head, y2: foot, class: "tl-lost" }),
       written(Math.min(to + 6, right - 4), head + 12, `attention loses from ${exact(lost.T)} on`, "tl-lost-text",
         to > (left + right) / 2 ? "end" : "start"));
