@@ -30,14 +30,13 @@ from transformer_lab.instruments import export
 from transformer_lab.instruments.attention import AttentionExplorer
 from transformer_lab.instruments.base import VIEW
 
-HERE = Path(__file__).resolve().parent
-TESTS = HERE.parent / "tests"
 # The rig and the examples are the tests' own; tests/ is no package.
-sys.path.append(str(TESTS))
-sys.path.append(str(TESTS / "browser"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 from gallery import EXAMPLES, classes
 from rigs import FLAGS, Lab, executable, jupyterlab
 
+ROOT = Path(__file__).resolve().parents[1]
 TIMES, TOKENS = 24, 32
 HAND, PYTHON, MANY = (34, 100), (120, None), (None, 60)  # ms: median, p95
 PEERS = "TRANSFORMER_LAB_PEERS"
@@ -48,7 +47,7 @@ SCRIPTS = {  # what BertViz loads from elsewhere, and where npm puts it
 }
 SETUP = f"""
 import sys
-sys.path.append({str(TESTS)!r})
+sys.path.append({str(ROOT / "tests")!r})
 import numpy as np
 from gallery import EXAMPLES
 from transformer_lab.instruments.attention import AttentionExplorer
@@ -431,8 +430,7 @@ def sizes() -> bool:
     sent = sum(len(v) for v in explorer.content.values() if isinstance(v, bytes))
     modules = {path.name: path.stat().st_size / 1e3 for path in VIEW.glob("*.js")}
     lessons = {
-        path.name: path.stat().st_size / 1e3
-        for path in (HERE.parent / "notebooks").glob("[0-9]*.ipynb")
+        path.name: path.stat().st_size / 1e3 for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")
     }
     largest, longest = max(modules, key=modules.get), max(lessons, key=lessons.get)  # type: ignore
     found = [
