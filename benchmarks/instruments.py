@@ -12,6 +12,7 @@ page, on the same attention, where TRANSFORMER_LAB_PEERS names a folder that has
 """
 
 import importlib.metadata
+import math
 import os
 import statistics
 import sys
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, TimeoutError, sync_playwright
 
 from transformer_lab.instruments import export
 from transformer_lab.instruments.attention import AttentionExplorer
@@ -59,7 +60,7 @@ def explorer(layers, T):
 # The event's own time, then the first task after a painted frame in which the page had answered:
 # anything below `root` changed, or, with `read`, what it reads there is new and not null.
 WATCH = """([root, type, read]) => {
-  const get = read && eval(read), before = get?.(root), channel = new MessageChannel();
+  const get = read ? eval(read) : null, before = get?.(root), channel = new MessageChannel();
   let began = null, answered = false;
   const seen = new MutationObserver(() => {
     if (began === null) return;
@@ -262,15 +263,18 @@ PLAN: dict[str, tuple[str, list[Action]]] = {
 
 
 def measure(page: Page, root: Locator, action: Action) -> list[float]:
-    """Milliseconds of each of the interactions."""
+    """Milliseconds of each of the interactions; infinite where no answer came."""
     root.scroll_into_view_if_needed()
-    taken = []
+    taken: list[float] = []
     for turn in range(TIMES + 1):  # the first one warms up
         if action.focus:
             root.locator(action.focus).first.focus()
         page.evaluate(WATCH, [root.element_handle(), action.event, action.read])
         action.do(page, root, turn)
-        page.wait_for_function("() => window.taken !== null", timeout=20_000)
+        try:
+            page.wait_for_function("() => window.taken !== null", timeout=20_000)
+        except TimeoutError:
+            return [math.inf] * TIMES
         taken.append(page.evaluate("window.taken"))
         page.wait_for_timeout(60)
     return taken[1:]
@@ -331,14 +335,13 @@ def viewers(folder: Path) -> dict[str, tuple[str, str, list[Action]]]:
     bertviz = head_view([torch.from_numpy(rows)[None]], tokens, html_action="return").data
     circuits = attention_heads(attention=rows, tokens=tokens).local_src
     bare = "<!doctype html><meta charset='utf-8'><body>{}".format
-    boxes, left = "svg > g:last-of-type > rect", "#left g:last-of-type > g"
+    boxes, left = "rect[width='20']", "#left text"
     return {
         "ours": (
             AttentionExplorer([rows], tokens).to_html(),
             ".tl",
             [
                 Action("click a head", "click", click(HEADS, 12)),
-                Action("hover a head", "pointermove", _over(HEADS, 12)),
                 Action("hover a token", "pointermove", hover(BOARD, TOKENS)),
             ],
         ),
@@ -346,23 +349,25 @@ def viewers(folder: Path) -> dict[str, tuple[str, str, list[Action]]]:
             bare(bertviz),
             "body",
             [
-                Action("click a head", "click", click(boxes, 12), budget=(None, None)),
-                Action("hover a token", "pointermove", _over(left, 30), budget=(None, None)),
+                Action("toggle a head", "click", click(boxes, 2), budget=(None, None)),
+                Action("hover a token", "pointerover", _over(left, 30), budget=(None, None)),
             ],
         ),
         "CircuitsVis": (
             bare(circuits),
             "body",
             [
-                Action("hover a head", "pointermove", _over("h4", 12), budget=(None, None)),
-                Action("click a head", "click", click("h4", 12), budget=(None, None)),
+                Action("hover a head", "pointerover", _over("h4", 12), budget=(None, None)),
             ],
         ),
     }
 
 
 def _over(css: str, among: int) -> Callable[[Page, Locator, int], object]:
-    return lambda page, root, turn: page.mouse.move(*middle(root.locator(css).nth(turn % among)))
+    """Moves the pointer to one after another, the second first: the first may be chosen already."""
+    return lambda page, root, turn: page.mouse.move(
+        *middle(root.locator(css).nth((turn + 1) % among))
+    )
 
 
 def beside_peers(browser: Browser, folder: Path) -> bool:
@@ -380,8 +385,11 @@ def beside_peers(browser: Browser, folder: Path) -> bool:
 
     for name, (source, root, actions) in viewers(folder).items():
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.route("https://**", local)
-        page.set_content(source)
+        page.route(lambda url: url.startswith("https:"), local)
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place, "page.html")
+            path.write_text(source, encoding="utf-8")
+            page.goto(path.as_uri())
         page.wait_for_timeout(3000)
         for action in actions:
             taken = measure(page, page.locator(root).first, action)
