@@ -34,12 +34,12 @@ test("times are read by width and length, and 0 is not measured", () => {
 });
 
 test("attention loses from the first length behind its last win", () => {
-  assert.deepEqual(crossing(ROW, LENGTHS, 1), { before: 32, T: 64 });
-  assert.deepEqual(crossing(ROW, LENGTHS, 0), { before: 128, T: null });
+  assert.deepEqual(crossing(ROW, LENGTHS), { before: 32, T: 64 });
+  assert.deepEqual(crossing(ROW.slice(0, 2), LENGTHS.slice(0, 2)), { before: 32, T: null });
   const early = ROW.map((row, i) => (i === 0 ? [1, 0.01, 1, 1] : row)); // one noisy loss before wins
-  assert.deepEqual(crossing(early, LENGTHS, 1), { before: 32, T: 64 });
-  assert.deepEqual(crossing(ROW.map(() => [1, 1, 1, 1]), LENGTHS, 1), { before: null, T: 16 });
-  assert.equal(crossing([null, ...ROW.slice(1)], LENGTHS, 1), null);
+  assert.deepEqual(crossing(early, LENGTHS), { before: 32, T: 64 });
+  assert.deepEqual(crossing(ROW.map(() => [1, 1, 1, 1]), LENGTHS), { before: null, T: 16 });
+  assert.equal(crossing([null, ...ROW.slice(1)], LENGTHS), null);
 });
 
 test("the sentence tells what is counted from what is measured", () => {
@@ -82,7 +82,7 @@ test("bars are to one scale, attention's in its two parts", () => {
 });
 
 test("the chart holds what is measured, longer to the right and slower higher", () => {
-  const lost = crossing(ROW, LENGTHS, 1);
+  const lost = crossing(ROW, LENGTHS);
   for (const width of [360, 900]) {
     const view = chart(ROW, LENGTHS, lost, width);
     for (const { points } of view.lines) {

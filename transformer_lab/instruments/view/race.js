@@ -4,7 +4,7 @@
 import { count, exact, three } from "./amounts.js";
 import { copy, csv, floats, h, listen, readout, table, widget } from "./parts.js";
 import { slider } from "./slider.js";
-import { apart, decade, fitted, stroke, track } from "./strokes.js";
+import { apart, fitted, stroke, track } from "./strokes.js";
 
 const SYNCED = ["T", "D"], MARKS = 64, SIDES = 16; // what is drawn of a chain, and of positions
 const REST = 250; // ms of rest before more is measured than what is chosen
@@ -53,11 +53,11 @@ export function readTimes(numbers, { widths, lengths }) {
   })]));
 }
 
-// The first length from which attention is slower than `other` at every length, and the one before
-// it. T: null where attention wins at the end; null while a time is missing.
-export function crossing(row, lengths, other) {
+// T: the length from which attention is slower than the fused RNN at every length, null where it
+// wins at the end; before: the length before. null while a time is missing.
+export function crossing(row, lengths) {
   if (row.some((times) => !times)) return null;
-  const wins = row.map((times) => LINES[2].of(times) <= LINES[other].of(times));
+  const [, fused, ours] = LINES, wins = row.map((times) => ours.of(times) <= fused.of(times));
   const from = wins.lastIndexOf(true) + 1;
   return { before: lengths[from - 1] ?? null, T: lengths[from] ?? null };
 }
@@ -170,7 +170,7 @@ function draw(model, el) {
   const tries = Object.entries(TRIES).map(([name, { label }]) => h("button", { type: "button",
     onclick: () => act({ type: "try", name, start }) }, label));
   const loses = h("button", { type: "button", onclick: () => act({ type: "set",
-    values: { T: crossing(times[state.D], lengths, 1).T } }) }, "Where attention loses");
+    values: { T: crossing(times[state.D], lengths).T } }) }, "Where attention loses");
   tries.splice(-1, 0, loses);
   const said = readout(), note = h("p", { class: "tl-quiet tl-status", role: "status" });
   const counted = h("div", { class: "tl-lanes" }), taken = h("div", { class: "tl-lanes" });
@@ -210,7 +210,7 @@ function draw(model, el) {
 
   function show() {
     waiting = false;
-    const { T, D } = state, row = times[D], now = chosen(), lost = crossing(row, lengths, 1);
+    const { T, D } = state, row = times[D], now = chosen(), lost = crossing(row, lengths);
     long.update(T);
     wide.update(D);
     loses.disabled = !lost?.T;
@@ -302,7 +302,7 @@ function drawnChart({ T, D }, view, lengths, lost) {
   }
   for (const tick of view.ticks) {
     svg.append(stroke("line", { x1: left, x2: right, y1: y(tick), y2: y(tick), class: "tl-grid" }),
-      written(left - 10, y(tick) + 4, tick < -2 || tick > 3 ? `${decade(tick)} ms` : `${exact(10 ** tick)} ms`, "tl-label", "end"));
+      written(left - 10, y(tick) + 4, `${exact(10 ** tick)} ms`, "tl-label", "end"));
   }
   lengths.forEach((length) => svg.append(written(x(length), foot + 18, exact(length),
     length === T ? "tl-label tl-here" : "tl-label", "middle")));
