@@ -94,7 +94,8 @@ class Action(NamedTuple):
 
 
 def middle(one: Locator, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:
-    """A place in an element, in pixels of the page."""
+    """A place in an element that is brought into view, in pixels of the window."""
+    one.scroll_into_view_if_needed()
     box = one.bounding_box()
     assert box
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
