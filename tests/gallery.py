@@ -40,6 +40,7 @@ from transformer_lab.instruments.live import LiveTraining
 from transformer_lab.instruments.painter import MaskPainter
 from transformer_lab.instruments.position_explorer import PositionExplorer
 from transformer_lab.instruments.predict import Predict
+from transformer_lab.instruments.race import Race
 from transformer_lab.instruments.stepper import AttentionStepper
 from transformer_lab.instruments.translator import Translator
 from transformer_lab.masks import causal_mask
@@ -225,6 +226,9 @@ EXAMPLES: dict[str, Callable[[], Instrument]] = {
     "GradientHorizon": lambda: GradientHorizon("LSTM", pins=["tanh", "attention"]),
     "GradientHorizon, exploding": lambda: GradientHorizon("orthogonal ReLU", 2, lag=80),
     "GradientHorizon, vanished": lambda: GradientHorizon("tanh", 0.5, lag=90),
+    "Race": lambda: Race(title="Which of them must wait?"),
+    "Race, a sentence": lambda: Race(32, 16),
+    "Race, a book": lambda: Race(4096),
     "TemperatureDial": lambda: TemperatureDial(title="Does the gradient vanish?"),
     "TemperatureDial, no scale": lambda: TemperatureDial(64, 256, 0),
     "TemperatureDial, two keys": lambda: TemperatureDial(1024, 2, 0, 0.1),

@@ -398,6 +398,29 @@ outcome("01-time", "attention: its work grows with T²")
 #
 # And the advantage is one of training. When a Transformer writes, it goes token by token too. That is lesson 12.
 #
+# Now hold both in one hand. Count first.
+
+# %% tags=["q-36"]
+predict(
+    "01-depth",
+    "1,024 tokens. How many matrix products must wait for one another: in the RNN, and in attention?",
+    ["1,024 and 1,024", "1,024 and 4", "1,024 and 1"],
+)
+
+# %% tags=["q-36"]
+from transformer_lab.instruments.race import Race
+
+race = Race(T=1024, D=64, title="Who must wait, and who takes long?")
+race
+
+# %% tags=["q-36"]
+outcome("01-depth", f"{race.depth['rnn']:,} and {race.depth['attention']}")
+
+# %% [markdown]
+# Attention projects, scores, mixes, projects again: four, for every T. Make the text longer, and only the upper chain grows.
+#
+# The bars below it are this machine's. Look for the length from which attention loses to the fused RNN, then change D: does that length move? Watch the two parts of attention's bar. On a sentence most of it is projections; on a chapter nearly all of it is pairs.
+#
 # ## When it breaks
 # Three failures that everybody meets, and what they look like.
 
