@@ -34,6 +34,8 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 def trials(exercise: Exercise, answer: Callable[..., Any]) -> Iterator[Trial]:
     """The learner's function on one case after another, up to one that had to be stopped."""
+    if exercise.gradients:  # the first one makes torch import for seconds: not on this clock
+        torch.ones((), requires_grad=True).backward(torch.ones(()))
     deadline = time.monotonic() + stages.SECONDS
     # Equal inputs: for the learner, for the reference, and to tell whether the first were changed.
     for case, mine, ours in zip(*(exercise.cases() for _ in range(3)), strict=True):
