@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 08 · How does it translate?
 #
-# You have all the parts. Now they do the job for which they were put together in 2017: one stack of layers reads a text, another writes its translation. You train it here, in seconds, ask what each half gives the other, and break it where programs break.
+# You have all the parts. Now they do the job for which Vaswani et al. put them together in 2017: one stack of layers reads a text, another writes its translation. You train it here, in seconds, ask what each half gives the other, and break it where programs break.
 #
 # **After this lesson you can**
 # - build the two halves, and say whose queries meet whose keys and values;
@@ -391,7 +391,7 @@ predict(
 def without_shift(model, batch):
     source, target = batch
     logits = model(source, target[:, 1:])  # place t reads target t, and has to predict it
-    return F.cross_entropy(logits.mT, target[:, 1:], ignore_index=0)
+    return F.cross_entropy(logits.mT, target[:, 1:], ignore_index=0)  # wants (B, V, T)
 
 
 three = [runs[3_000, seed][1] for seed in range(3)]
@@ -421,7 +421,7 @@ outcome("08-no-shift", "the loss is near 0 and it only copies")
 # It says what it just read, for ever. The causal mask was in place: it hides the places *after* t, and without the shift the answer stands *at* t. Mask and shift are two halves of one promise: no place reads what it must predict. Lesson 04 took away the other half.
 #
 # ## One pass or many?
-# With the shift, every place has its own question and its own answer. How often must the decoder run?
+# With the shift, every place has its own question and its own answer. How often must the decoder run? A hook on its last map counts.
 
 # %% tags=["q-18"]
 predict(
@@ -490,7 +490,7 @@ claim("08-teacher-gap", weak[:, 0, 5] - weak[:, 1, 5])
 outcome("08-teacher", "lower")
 
 # %% [markdown]
-# The right beginning hides mistakes. A wrong piece changes all that comes behind it. Look at the even places: "tausend", "hundert" and "und" are easy and nearly always right, and they lift every share of pieces. Exact match, which needs all places at once, is far below any of them: you measured it for this translator above. Never report the teacher-forced share as if it were the quality of what is written.
+# The right beginning hides mistakes. A wrong piece changes all that comes behind it. Look at the second place and the last two: "tausend", "zig" and `<end>` are easy, and they lift every share of pieces. Exact match needs all places at once; you measured it for this translator above, and it is far lower. Never report the teacher-forced share as if it were the quality of what is written.
 #
 # ## Padding must not be in the score
 # Targets of a batch differ in length; short ones are filled up. If the loss counts the filling as pieces to predict, what happens?
@@ -849,7 +849,8 @@ outcome("08-alone", "within 10 in 100 of it")
 
 # %% [markdown]
 # Nearly as good: a little behind in each of the three runs. It reads the source causally, each word without those behind it, and has one table for two languages. Still it keeps up, since all words are there to look back at by the time it must write. So the second stack is no necessity; the gain of doing without is one kind of layer for everything. (Three runs, one task, one size: no law.)
-#
+
+# %% [markdown]
 # ## A harder job: dates
 # Five languages, long and full formats, letter by letter, into ISO 8601. Now the source has up to 32 characters, and the model must find three fields in any order. A field may stand anywhere, so what counts is distance, not place: we take rotary positions (lesson 06).
 
