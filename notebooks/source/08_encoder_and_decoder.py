@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 08 · How does it translate?
 #
-# You have all the parts. Now they do the job for which Vaswani et al. put them together in 2017: one stack of layers reads a text, another writes its translation. You train it here, in seconds, ask what each half gives the other, and break it where programs break.
+# You have all the parts. Now they do the job for which Vaswani et al. put them together in 2017: one stack of layers reads a text, another writes its translation. You train it in seconds, ask what each half gives the other, and break it.
 #
 # **After this lesson you can**
 # - build the two halves, and say whose queries meet whose keys and values;
