@@ -646,7 +646,7 @@ def my_beam(scores, logits, finished, end):
 check("beam_step", my_beam)
 
 # %% [markdown]
-# ## Does it look at the right word?
+# ## Where does it look?
 # For numbers the true **alignment** is known: "zwei" comes from "two", "vier" and "zig" both from "forty", and "und" from nothing. In each row, does the largest weight lie on the true word? A place without a true word does not count.
 #
 # ### Exercise · Does it look at the right word? (5 minutes, ●○○)
@@ -948,7 +948,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Year, month, day, in the order in which they are *written*, wherever they stand in the source. Nobody told it what a month is. But look for the exact letter and you will often not find it: within a field, any letter that has seen the whole name will do.
+# Year, month, day, in the order in which they are *written*, wherever they stand in the source. Nobody told it what a month is. Digits it often finds exactly. Of the month one letter is enough: any that has seen the whole name will do.
 #
 # ## When it breaks
 # Three errors that everybody meets. The messages are real: this cell makes them.
