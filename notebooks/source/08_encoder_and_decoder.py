@@ -82,9 +82,9 @@ live = LiveTraining(
 live
 
 # %% [markdown]
-# Press **Start**. Above, the loss. Below, where the decoder looks while it writes a number that it never saw: a row for each German piece, a column for each English word. The marks are the truth. Watch which comes first, the low loss or the right words.
+# Press **Start**. One picture is the loss. The other is where the decoder looks while it writes a number that it never saw: a row for each German piece, a column for each English word, a frame at the true word. Watch which comes first, the low loss or the right words.
 #
-# If you do not press anything, the next cell does it.
+# The next cell finishes it, in case you did not press anything.
 
 # %% tags=["nbval-ignore-output"]
 live.run()
