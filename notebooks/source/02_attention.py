@@ -327,6 +327,7 @@ check("attention", my_attention)
 # `exp(1000)` is infinite, and infinite over infinite is not a number. You already know the way out: adding a number to all scores changes nothing. Which number would you add?
 #
 # ### Exercise · A softmax that does not overflow (6 minutes, ●●○)
+# Write `my_softmax(scores, dim=-1)` with `exp` and a sum, by hand: every score becomes a positive weight, and the weights sum to 1 along `dim`. Your function also has to survive scores of 10,000, where `exp` alone is infinite, and a score of `-inf`, which gets the weight 0.
 
 
 # %%

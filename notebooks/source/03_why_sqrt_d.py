@@ -90,6 +90,7 @@ claim("03-wrong-width", scores(64).std() / math.sqrt(512))
 # The scores come out √8 times too small. No error, no warning, and a model that trains: only its heads begin nearly blind, with weights that hardly differ.
 #
 # ### Exercise · The root of which width? (2 minutes, ●○○)
+# A model of width D with H heads gives each head D / H numbers of every query and key. Each head takes its own dot products. Write `my_scale(model_width, heads)`: what a head's scores must be multiplied by, so that their spread is 1 when the entries of queries and keys are independent with mean 0 and variance 1. A well-known recorded lecture gets it wrong.
 
 
 # %% tags=["q-07"]
@@ -139,8 +140,10 @@ outcome("03-premise", "about 3")
 # torch begins with smaller weights: a query's numbers have a spread of .58, so a product has a third of the size. Divided by √64, fresh scores have a spread of .34, not 1. The premise is false at the start, and nobody keeps it true during training. The scale is a good habit, not a law.
 #
 # When numbers are not independent, √d is wrong as well. How wrong, you can compute.
-#
+
+# %% [markdown]
 # ### Exercise · When the entries are not independent (7 minutes, ●●●)
+# √d holds for independent entries of variance 1. Trained ones are neither. Let `q` and `k`, `(d,)` each, be drawn independently of each other, with mean 0. Among the entries of one vector anything may be related: `query_cov[i, j]` is the mean of `q[i] * q[j]`, `key_cov[i, j]` that of `k[i] * k[j]`, both `(d, d)`. Write `my_variance(query_cov, key_cov)`: the variance of the score q·k, as one number.
 
 
 # %%
@@ -217,6 +220,7 @@ claim("03-entropy-stays", with_scale)
 
 # %% [markdown]
 # ### Exercise · Rows that have decided (4 minutes, ●●○)
+# A row of attention weights has decided when one of its weights is above 0.99: it hardly learns any more. Write `my_share(query, key, scale)` for `(..., T, d)` and `(..., S, d)`: take the weights as in lesson 02, the softmax of query · key times `scale` over the keys, and return the share of all rows that have decided, a number from 0 to 1.
 
 
 # %%
@@ -296,8 +300,10 @@ claim("03-dead-rows", (size["no scale"] < 0.01).float().mean())
 
 # %% [markdown]
 # Without the scale the rows disagree. Some have decided and no longer learn at all; a tenth of them moves more than twice as fast as with the scale. That is a different story from the usual one, and it is the one that the numbers tell: not *small* gradients, but *uneven* ones.
-#
+
+# %% [markdown]
 # ### Exercise · What a decided row can still learn (7 minutes, ●●●)
+# A row of weights came out of a softmax over S scores. Move score j a little: how fast does weight i move? Write `my_jacobian(weights)`: `(..., S) -> (..., S, S)`, with that slope at `[..., i, j]`. You get the weights, not the scores, and do not need them: weight i is exp(score i) over the sum of all such exps. Look at what comes out for a row that has decided.
 
 
 # %%
@@ -310,6 +316,7 @@ check("softmax_jacobian", my_jacobian)
 
 # %% [markdown]
 # ### Exercise · Where the usual story begins (4 minutes, ●○○)
+# "Without the scale the gradients vanish." Not at every width: find out where. `unscaled(d)` and `scaled(d)` are functions that measure the mean size of the softmax's slopes at head width d. Write `my_crossover(unscaled, scaled, widths)`: the smallest of the `widths`, a list in any order, at which `unscaled` is below `scaled`; 0 if there is none. Measured curves may cross more than once.
 
 
 # %%

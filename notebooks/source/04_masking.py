@@ -363,6 +363,7 @@ claim("04-torch-modes-at-padding", apart[ignore].max())
 # Two modes, two outputs, and both are right: the difference lies at padding only. Compare models at real tokens, never at padding.
 #
 # ### Exercise · Nobody looks at padding (4 minutes, ●○○)
+# Sentences of a batch differ in length. Short ones are filled up at the end with padding, until each holds S tokens. Write `my_padding_mask(lengths, S)`: from `lengths` `(B,)`, the number of real tokens of each sample, make a boolean mask `(B, 1, S)`, True where the key is a real token. The axis of length 1 stands for the queries: the same rule for all of them.
 
 
 # %%
@@ -390,6 +391,7 @@ MaskPainter(source=6, target=5, length=4, layers=2, title="A source of 4 tokens 
 
 # %% [markdown]
 # ### Exercise · Which mask goes where? (7 minutes, ●●○)
+# A translator reads a padded source (S tokens) and writes a padded target (T tokens). In the encoder, source tokens look at each other; in the decoder, target tokens do; in cross-attention, target tokens look at source tokens. Write `my_masks(source_lengths, target_lengths, S, T)`, which ends `return encoder, decoder, cross`. Lengths are `(B,)`, padding stands at the end. Nobody looks at padding, and no target token at later target tokens. Hide keys, not queries: a padding query follows the same rules. Boolean, in any shape that broadcasts to `(B, queries, keys)`.
 
 
 # %% tags=["q-04"]
@@ -470,6 +472,7 @@ outcome("04-1e4", "to the forbidden keys")
 # All of it. Only differences count, and −10,000 is *larger* than −20,000. Fill with the lowest number that the type can hold, then set forbidden weights to 0; that is what the package does.
 #
 # ### Exercise · Weights under a mask (7 minutes, ●●○)
+# Write `my_masked_weights(scores, mask)`: attention weights from scores `(..., T, S)` and a boolean mask that broadcasts to them, True = may look. Softmax runs over the allowed keys of each row: they share the whole weight, forbidden keys get 0. A row in which nothing is allowed becomes all zeros. Scores may be large, like 10,000 or -20,000. Gradients are compared as well: they must be right, and finite in every row.
 
 
 # %%
@@ -533,8 +536,14 @@ outcome("04-batch", "moves")
 
 # %% [markdown]
 # Attention ran over the batch: every text read its neighbours. Nothing warns you. Change one sample and look at another; with the right axis the difference is exactly 0.
-#
+
+# %% [markdown]
 # ### Exercise · True means the opposite (5 minutes, ●●○)
+# torch's `nn.MultiheadAttention` takes one boolean tensor, `attn_mask`, in which True means: do
+# **not** look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
+# each head of each sample, in this order: first all H heads of sample 0, then all H heads of sample
+# 1, and so on. Write `my_torch_mask(mask, H)`. It gets one of our masks, `(T, S)` or `(B, T, S)`,
+# True = may look, and returns the same rule as `attn_mask` for H heads.
 
 
 # %%
