@@ -50,7 +50,7 @@ states.shape
 
 # %% [markdown]
 # ### Exercise · One cell, many steps (5 minutes, ●○○)
-# A recurrent cell reads one input after another and keeps a state: `new = tanh(W x + U old + b)`. Write `my_states(inputs, start, W, U, b)` with a loop over the steps. `inputs` is `(B, T, D)`; `start`, the state before the first step, `(B, h)`; `W` `(h, D)`, `U` `(h, h)`, `b` `(h,)`. Return the state after every step, `(B, T, h)`. Gradients have to come back through it; they are checked too.
+# A recurrent cell reads one input after another and keeps a state: `new = tanh(W x + U old + b)`. Write `my_states(inputs, start, W, U, b)` with a loop over the steps. `inputs` is `(B, T, D)`; `start`, the state before the first step, `(B, h)`; `W` `(h, D)`, `U` `(h, h)`, `b` `(h,)`. Return the state after every step, `(B, T, h)`. What flows back through it is checked too.
 
 
 # %%
@@ -207,7 +207,7 @@ check("forget_bias", my_bias)
 
 # %% [markdown]
 # ### Exercise · One step of an LSTM (8 minutes, ●●○)
-# Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds four blocks in torch's order: **i**nput, **f**orget, candidate **g**, **o**utput. i, f and o take a sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is `o · tanh(new memory)`. Return both: `return h, c`.
+# Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds four blocks in torch's order: input i, forget f, candidate g, output o. i, f and o take a sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is `o · tanh(new memory)`. Return both: `return h, c`.
 
 
 # %%

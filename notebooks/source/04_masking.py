@@ -540,7 +540,7 @@ outcome("04-batch", "moves")
 # %% [markdown]
 # ### Exercise · True means the opposite (5 minutes, ●●○)
 # torch's `nn.MultiheadAttention` takes one boolean tensor, `attn_mask`, in which True means: do
-# **not** look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
+# *not* look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
 # each head of each sample, in this order: first all H heads of sample 0, then all H heads of sample
 # 1, and so on. Write `my_torch_mask(mask, H)`. It gets one of our masks, `(T, S)` or `(B, T, S)`,
 # True = may look, and returns the same rule as `attn_mask` for H heads.

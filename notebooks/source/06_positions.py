@@ -16,7 +16,7 @@
 # - write sinusoidal positions, rotary positions and ALiBi, and say what each does to a score;
 # - predict what a model does with a text longer than those that it was trained on.
 #
-# About 45 minutes to read and touch, 30 for four exercises. You need: lessons 02 to 05.
+# About 45 minutes to read and touch, 30 for four exercises. You need: lessons 02 to 05. Terms: [glossary](glossary.ipynb).
 
 # %%
 import sys

@@ -16,7 +16,7 @@
 # - write LayerNorm without its three famous slips, and a layer in both orders;
 # - tell what the place of the norm changes, and what it does not.
 #
-# About 45 minutes to read and touch, 25 for five exercises. You need: lessons 02 to 06.
+# About 45 minutes to read and touch, 25 for five exercises. You need: lessons 02 to 06. Terms: [glossary](glossary.ipynb).
 
 # %%
 import sys
@@ -203,7 +203,7 @@ check("rms_norm", my_rms_norm)
 
 # %% [markdown]
 # ## What does the feed-forward do, if attention mixes?
-# It takes a token's D numbers up to F, usually 4·D, bends each of them with a curve, the **gelu**, and brings them down to D. (Without the bend, the two matrices would be one.) Which tokens does it look at? Ask with the **Jacobian** of lesson 04: how much the output at t moves when the input at s does.
+# It takes a token's D numbers up to F, usually 4·D, bends each of them with a curve, the *gelu*, and brings them down to D. (Without the bend, the two matrices would be one.) Which tokens does it look at? Ask with the **Jacobian** of lesson 04: how much the output at t moves when the input at s does.
 
 # %% tags=["q-39"]
 predict(
@@ -519,7 +519,7 @@ claim("07-cost-projection", cost["no output projection"].abs())
 outcome("07-knock-out", "the attention")
 
 # %% [markdown]
-# **Attention** costs most: without it a token knows itself alone. Then the **residual**. The **feed-forward**, two thirds of the parameters, buys about a tenth here: it turns "these two letters" into a guess, and this text asks for little more. **RMSNorm** and the missing **output projection** cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
+# Attention costs most: without it a token knows itself alone. Then the residual. The feed-forward, two thirds of the parameters, buys about a tenth here: it turns "these two letters" into a guess, and this text asks for little more. RMSNorm and the missing output projection cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
 #
 # And the **norm**? Without it two layers end *lower*. You saw what may go wrong: in 12 layers the gradient exploded. So stack a few more, at the same rate and with the warm-up of the table above.
 

@@ -16,7 +16,7 @@
 # - say why training takes one pass and writing takes many, and what the shift is for;
 # - judge a translator honestly: unseen texts, whole answers, no padding in the score.
 #
-# About 50 minutes to read and touch, 45 for seven exercises. You need: lessons 02 and 04 to 07.
+# About 50 minutes to read and touch, 45 for seven exercises. You need: lessons 02 and 04 to 07. Terms: [glossary](glossary.ipynb).
 
 # %%
 import sys
@@ -44,11 +44,11 @@ _ = torch.manual_seed(0)
 # Numbers below 10,000, from English words to one German word. German says the units before the tens, "two-and-forty", and glues all of it together. The **source** is read in words, the **target** is written in pieces. Ids 0, 1 and 2 are padding, `<start>` and `<end>`.
 
 # %%
-task = tasks.NumberWords(train=3_000, held_out=1_000, seed=0)
+words = tasks.NumberWords(train=3_000, held_out=1_000, seed=0)
 for number in (42, 342, 7_016):
     print(number, *tasks.english(number), "→", *tasks.german(number))
-source, target = task.pairs([42])
-print(source.tolist(), "→", target.tolist())
+english_ids, german_ids = words.pairs([42])
+print(english_ids.tolist(), "→", german_ids.tolist())
 
 # %% [markdown]
 # 3,000 numbers to learn from. Another 1,000 are **held out**: never trained on, used only to test.
@@ -77,12 +77,12 @@ from transformer_lab.instruments.live import LiveTraining
 
 SETTINGS = {"rate": 5e-3, "warmup": 20}
 live = LiveTraining(
-    new_translator(task, 0), task, 120, batch=32, **SETTINGS, title="From noise to German"
+    new_translator(words, 0), words, 120, batch=32, **SETTINGS, title="From noise to German"
 )
 live
 
 # %% [markdown]
-# Press **Start**. One picture is the loss. The other is where the decoder looks while it writes a number that it never saw: a row for each German piece, a column for each English word, a frame at the true word. Watch which comes first, the low loss or the right words.
+# Press *Start*. One picture is the loss. The other is where the decoder looks while it writes a number that it never saw: a row for each German piece, a column for each English word, a frame at the true word. Watch which comes first, the low loss or the right words.
 #
 # The next cell finishes it, in case you did not press anything.
 
@@ -176,8 +176,8 @@ def learn(task, seed, steps=250, loss=None):
 
 sizes, runs = [50, 100, 300, 1_000, 3_000], {}
 for N, seed in tqdm([(N, seed) for N in sizes for seed in range(3)], file=sys.stdout):
-    task = tasks.NumberWords(train=N, held_out=1_000, seed=seed)
-    runs[N, seed] = learn(task, seed), task
+    data = tasks.NumberWords(train=N, held_out=1_000, seed=seed)
+    runs[N, seed] = learn(data, seed), data
 
 # %% tags=["nbval-ignore-output"]
 right = torch.tensor([[share_right(*runs[N, seed]) for seed in range(3)] for N in sizes])
@@ -220,8 +220,8 @@ predict(
 # %% tags=["nbval-ignore-output", "this-machine"]
 never_42 = []
 for seed in tqdm(range(3), file=sys.stdout):
-    task = tasks.NumberWords(train=3_000, held_out=100, seed=seed, without=42)
-    never_42.append(share_right(learn(task, seed), task))
+    no_42 = tasks.NumberWords(train=3_000, held_out=100, seed=seed, without=42)
+    never_42.append(share_right(learn(no_42, seed), no_42))
 
 # %%
 claim("08-never-42", never_42)
@@ -250,7 +250,7 @@ predict(
 
 # %% tags=["q-22"]
 model, task = runs[3_000, 0]
-source, target = task.pairs([342])
+source, _ = task.pairs([342])
 with torch.no_grad():
     states = model.encode(source)
 print("source (B, S):", tuple(source.shape), " states (B, S, D):", tuple(states.shape))
@@ -315,13 +315,13 @@ def my_cross(decoder, encoder, to_query, to_key, to_value, real):
 check("cross_attention", my_cross)
 
 # %% [markdown]
-# And whose mask is it? It hides **columns**, and the columns are the source's. So it is the padding of the *source*, and it has no causal part. If it holds, the translation cannot depend on how far the source was padded.
+# And whose mask is it? It hides *columns*, and the columns are the source's. So it is the padding of the *source*, and it has no causal part. If it holds, the translation cannot depend on how far the source was padded.
 
 # %% tags=["q-20"]
-source, target = task.pairs(task.held_out[:50])
+fifty, answers = task.pairs(task.held_out[:50])
 with torch.no_grad():
-    plain, padded = (model(s, target[:, :-1]) for s in (source, F.pad(source, (0, 4))))
-claim("08-source-padding", (plain - padded).abs().max())
+    alone, padded = (model(s, answers[:, :-1]) for s in (fifty, F.pad(fifty, (0, 4))))
+claim("08-source-padding", (alone - padded).abs().max())
 
 # %% [markdown]
 # ## Which encoder layer feeds which decoder layer?
@@ -342,12 +342,12 @@ from transformer_lab.recording import patch, record_stream
 
 with torch.no_grad():
     with record_stream(model) as stream:
-        plain = model(source, target[:, :-1])
+        plain = model(fifty, answers[:, :-1])
     noise = (None, torch.randn_like(stream["encoder.0"]))
     with patch(model, {"encoder.0": noise}):
-        moved = (model(source, target[:, :-1]) - plain).abs().max()
+        moved = (model(fifty, answers[:, :-1]) - plain).abs().max()
     with patch(model, {"encoder.0": noise, "encoder.1": (None, stream["encoder.1"])}):
-        held = (model(source, target[:, :-1]) - plain).abs().max()
+        held = (model(fifty, answers[:, :-1]) - plain).abs().max()
 claim("08-early-layer-matters", moved)
 
 # %% tags=["q-21"]
@@ -363,8 +363,8 @@ outcome("08-which-layer", "encoder layer 1, the last")
 # The right answer. At each place it has read everything *before* that place, and predicts what comes next. So its input is the target, one place late: this is the **shift**.
 
 # %%
-_, target = task.pairs([42])
-for name, ids in (("reads", target[0, :-1]), ("predicts", target[0, 1:])):
+_, shown = task.pairs([42])
+for name, ids in (("reads", shown[0, :-1]), ("predicts", shown[0, 1:])):
     print(f"{name:9}", *(f"{task.german.pieces[i]:8}" for i in ids))
 
 # %% [markdown]
@@ -414,8 +414,8 @@ claim("08-no-shift-right", [share_right(m, t) for m, t in zip(copiers, three)])
 # A loss that you will never reach by translating, and not one number right. Give it the first piece, the right one, and let it go on.
 
 # %% tags=["q-17"]
-source, target = task.pairs(task.held_out)
-texts = [generate(copier, target[:, 1:2], 6, source=source) for copier in copiers]
+unseen, written_right = task.pairs(task.held_out)
+texts = [generate(copier, written_right[:, 1:2], 6, source=unseen) for copier in copiers]
 print(*(task.german.pieces[i] for i in texts[0][0]))
 claim("08-no-shift-copies", [(t[:, 1:] == t[:, :-1]).float().mean() for t in texts])
 
@@ -438,13 +438,13 @@ predict(
 # %% tags=["q-18"]
 passes = []
 counter = model.head.register_forward_hook(lambda *_: passes.append(1))
-source, target = task.pairs([9_999])
+long, its_target = task.pairs([9_999])
 with torch.no_grad():
-    model(source, target[:, :-1])
+    model(long, its_target[:, :-1])
 training = len(passes)
-generate(model, torch.tensor([[START]]), 12, source=source, end_id=END)
+generate(model, torch.tensor([[START]]), 12, source=long, end_id=END)
 counter.remove()
-print(target.shape[1] - 1, "pieces to predict,", training, "pass to train")
+print(its_target.shape[1] - 1, "pieces to predict,", training, "pass to train")
 claim("08-passes", len(passes) - training)
 
 # %% tags=["q-18"]
@@ -589,11 +589,11 @@ check("greedy_decode", my_decode)
 # %%
 numbers = task.held_out[:100]
 together = translate(model, task.pairs(numbers)[0])
-alone = torch.cat([translate(model, task.pairs([number])[0]) for number in numbers])
-claim("08-batched-is-single", (together == alone).all(1))
+one_by_one = torch.cat([translate(model, task.pairs([number])[0]) for number in numbers])
+claim("08-batched-is-single", (together == one_by_one).all(1))
 
 # %% [markdown]
-# Now step it yourself. This is the weak translator, of 50 pairs. Each **Next** writes one piece: you see what it expected, how sure it was, and where it looked. Find a number that it gets wrong, and the step at which it happens. Then widen the search to four.
+# Now step it yourself. This is the weak translator, of 50 pairs. Each *Next* writes one piece: you see what it expected, how sure it was, and where it looked. Find a number that it gets wrong, and the step at which it happens. Then widen the search to four.
 
 # %% tags=["nbval-ignore-output"]
 weak_model, weak_task = runs[50, 0]
@@ -623,9 +623,9 @@ def log_probability(model, source, written):
 gains, likelier = [], []
 for seed in range(3):
     weak_model, weak_task = runs[50, seed]
-    source, _ = weak_task.pairs(weak_task.held_out)
+    unsure, _ = weak_task.pairs(weak_task.held_out)
     logs = [
-        log_probability(weak_model, source, translate(weak_model, source, beams=b)) for b in (1, 4)
+        log_probability(weak_model, unsure, translate(weak_model, unsure, beams=b)) for b in (1, 4)
     ]
     likelier.append((logs[1] - logs[0]).mean())
     gains.append(share_right(weak_model, weak_task, beams=4) - right[0, seed])
@@ -946,14 +946,14 @@ claim("08-dates-best-head", fielded.flatten(1).amax(1))
 # %% tags=["nbval-ignore-output"]
 date_model, date_task = dated[0]
 layer, head = divmod(fielded[0].flatten().argmax().item(), 4)
-source = date_task.letters.batch([date_task.write(date_task.held_out[0], "fr_FR")])
-_, target = date_task.pairs(date_task.held_out[:1])
+french = date_task.letters.batch([date_task.write(date_task.held_out[0], "fr_FR")])
+_, iso = date_task.pairs(date_task.held_out[:1])
 with torch.no_grad(), record_attention(date_model) as weights:
-    date_model(source, target[:, :-1])
+    date_model(french, iso[:, :-1])
 plots.heatmap(
     weights[f"decoder.{layer}.cross_attention"][0, head],
-    rows=[*date_task.iso.decode(target[0]), "<end>"],
-    columns=date_task.letters.decode(source[0]),
+    rows=[*date_task.iso.decode(iso[0]), "<end>"],
+    columns=date_task.letters.decode(french[0]),
     xlabel="read",
     ylabel="about to write",
     title="One head reads a date field by field",
@@ -966,11 +966,11 @@ plots.heatmap(
 # Three errors that everybody meets. The messages are real: this cell makes them.
 
 # %%
-source, target = runs[3_000, 0][1].pairs([42, 7])
+english, german = task.pairs([42, 7])
 for wrong in (
-    lambda: model(target, source),
-    lambda: generate(model, target[:, :1], 12),
-    lambda: model.decode(target[:, :-1], model.encode(source[:1]), None),
+    lambda: model(german, english),
+    lambda: generate(model, german[:, :1], 12),
+    lambda: model.decode(german[:, :-1], model.encode(english[:1]), None),
 ):
     try:
         wrong()

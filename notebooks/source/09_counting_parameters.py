@@ -16,7 +16,7 @@
 # - say what the usual list of parameters forgets, and what it counts too often;
 # - say what a model costs in arithmetic and in memory, and when attention is the larger part.
 #
-# About 45 minutes to read and touch, 45 for seven exercises. You need: lessons 02 to 08.
+# About 45 minutes to read and touch, 45 for seven exercises. You need: lessons 02 to 08. Terms: [glossary](glossary.ipynb).
 
 # %%
 from dataclasses import replace
@@ -511,7 +511,7 @@ claim("09-usual-list-fits-one-by-accident", by_list[1:])
 outcome("09-117", "the vocabulary of GPT-1")
 
 # %% [markdown]
-# The arithmetic is exact: with the 40,478 tokens of the model before it, all four labels come out. That somebody counted with the old vocabulary is an **inference**. The authors have written that the counts in their paper were wrong due to an error, and not which error.
+# The arithmetic is exact: with the 40,478 tokens of the model before it, all four labels come out. That somebody counted with the old vocabulary is an *inference*. The authors have written that the counts in their paper were wrong due to an error, and not which error.
 #
 # That the usual list gives 117 as well is an accident. One number that fits proves nothing; four do more.
 
@@ -568,7 +568,7 @@ claim("09-the-text-gives-another-base", formula(translators[0]).total / 1e6)
 
 # %% [markdown]
 # ## What does it cost to run?
-# Count arithmetic now. A multiplication and an addition are two floating-point operations, **FLOPs**. A matrix costs 2 for each weight and token. Attention costs more than its matrices: its scores and its mix are products of activations. They have no parameters, so no count of parameters sees them.
+# Count arithmetic now. A multiplication and an addition are two floating-point operations, **FLOPs**. A matrix costs 2 for each weight and token. Attention costs more than its matrices: its scores and its mix are products of states with states. They have no parameters, so no count of parameters sees them.
 
 # %%
 predict(
