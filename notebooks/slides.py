@@ -33,10 +33,12 @@ def kinds(cells: list[NotebookNode]) -> list[str]:
     """The slide type of each cell: slide, subslide, fragment or skip."""
     found = []
     left_out, depth, above = False, 0, ""  # above: the type of the last cell that is shown
-    for cell in cells:
+    for number, cell in enumerate(cells):
         heading = HEADING.match(cell.source) if cell.cell_type == "markdown" else None
         if heading and (not left_out or len(heading[1]) <= depth):
             left_out, depth = bool(LEFT_OUT.match(heading[2])), len(heading[1])
+        elif left_out and _goes_on(cells[number:]):
+            left_out = False
         if left_out:
             found.append("skip")
         elif heading:
@@ -49,6 +51,16 @@ def kinds(cells: list[NotebookNode]) -> list[str]:
             found.append(_code(cell.source, above == "markdown"))
         above = cell.cell_type if found[-1] != "skip" else above
     return found
+
+
+def _goes_on(cells: list[NotebookNode]) -> bool:
+    """Whether the lesson goes on here, behind an exercise: something is asked or claimed first."""
+    for cell in cells:
+        if cell.cell_type == "markdown" and HEADING.match(cell.source):
+            return False
+        if re.search(r"\b(claim|predict|check)\(", cell.source):
+            return "check(" not in cell.source
+    return False
 
 
 def _code(source: str, below_prose: bool) -> str:

@@ -700,7 +700,7 @@ predicted = memory(small, T=64, B=3, training=True)["activations"]
 claim("09-activations-measured", predicted / measured)
 
 # %% [markdown]
-# ## What does it weigh when it writes?
+# ### And when it writes?
 # A model that writes keeps the keys and values of all positions, in all layers, and nothing else: a **cache**. Lesson 12 builds it.
 
 # %%
