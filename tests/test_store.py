@@ -105,3 +105,28 @@ def test_two_notebooks_at_once_keep_both_their_records(home):
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert store.load_all("progress") == {"a": {"tries": 19}, "b": {"tries": 19}}
     assert json.loads((home / "progress" / "a.json").read_text())["version"] == store.VERSION
+
+
+def _write_fields(letter: str) -> None:
+    for number in range(60):
+        store.save("progress", "one", **{f"{letter}{number}": number})
+
+
+def test_two_notebooks_that_change_one_record_lose_no_change(home):
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_write_fields, args=(letter,)) for letter in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert len(store.load("progress", "one")) == 120
+    assert [path.name for path in (home / "progress").iterdir()] == ["one.json"]
+
+
+def test_a_lock_that_a_crash_left_does_not_stop_the_lesson(home):
+    store.save("progress", "one", tries=1)
+    (home / "progress" / ".one.json.lock").touch()
+    store.save("progress", "one", hints=2)
+    assert store.load("progress", "one") == {"tries": 1, "hints": 2}
+    assert [path.name for path in (home / "progress").iterdir()] == ["one.json"]

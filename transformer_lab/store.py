@@ -16,7 +16,7 @@ from typing import Any
 
 import platformdirs
 
-from transformer_lab.files import write
+from transformer_lab.files import alone, write
 
 VERSION = 1
 NAME = re.compile("[a-z0-9]+([_-][a-z0-9]+)*")
@@ -52,8 +52,9 @@ def save(kind: str, name: str, **changes: Any) -> None:
     path = _path(kind, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        record = {"version": VERSION, **_read(path), **changes}
-        write(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+        with alone(path):
+            record = {"version": VERSION, **_read(path), **changes}
+            write(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     except OSError as error:
         _tell(f"{path} was not saved: {error}. The lesson goes on without it.")
 
