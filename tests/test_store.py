@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_two_notebooks_at_once_keep_both_their_records(home):
 
 
 def _write_fields(letter: str) -> None:
+    read = store._read
+
+    def slow(path):
+        record = read(path)
+        time.sleep(0.005)  # in which the other one would write
+        return record
+
+    store._read = slow
     for number in range(60):
         store.save("progress", "one", **{f"{letter}{number}": number})
 
