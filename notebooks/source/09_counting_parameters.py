@@ -302,7 +302,7 @@ outcome("09-where", "more than half")
 # Tables grow with D, layers with D². So tables are half of a small model and nearly nothing of a large one, unless the vocabulary grows too.
 #
 # ## A budget
-# You may spend ten million parameters, to within 1 %. The vocabulary must stay GPT-2's: 50,257 tokens.
+# You may spend ten million parameters, to within 1 %. At first the vocabulary is GPT-2's: 50,257 tokens.
 
 # %%
 predict(
@@ -445,10 +445,10 @@ claim("09-list-forgets", beside(gpt2)[0])
 claim("09-list-counts-too-much", beside(PRESETS["transformer-base"])[1])
 
 # %% [markdown]
-# Here the list also forgets a quarter of each decoder layer: cross-attention, with its norm. (This design has no biases to forget.) And it counts positions that nobody learns. The two mistakes pull in opposite directions, and partly hide each other.
+# Here the list also forgets a quarter of each decoder layer: cross-attention, with its norm. (The paper writes biases only into its feed-forward blocks. This preset has none, so there are none to forget.) And it counts positions that nobody learns. The two mistakes pull in opposite directions, and partly hide each other.
 #
 # ## The ledger
-# Back to the five numbers. Each line is GPT-2 small with one switch turned.
+# Back to the five numbers. Each line is GPT-2 small, counted in another way.
 
 
 # %% tags=["q-09"]
@@ -564,7 +564,7 @@ print("V = 37,000:", [f"{formula(preset).total / 1e6:.1f} million" for preset in
 claim("09-the-text-gives-another-base", formula(translators[0]).total / 1e6)
 
 # %% [markdown]
-# What is certain: the ten base rows agree with one another, on a vocabulary near 41,000. The big model does not agree with them, and the 37,000 of the text agrees with neither. What is an inference: that base and big were counted in different ways. You cannot find out from the paper which. So do not quote 65 million as the size of that model; say that its table says so.
+# What is certain: the ten base rows agree with one another, on a vocabulary near 41,000. The big model does not agree with them, and the 37,000 of the text agrees with neither. (The sizes just printed are without biases; with all of them they are 63.1 and 214.2.) What is an inference: that base and big were counted in different ways. You cannot find out from the paper which. So do not quote 65 million as the size of that model; say that its table says so.
 
 # %% [markdown]
 # ## What does it cost to run?

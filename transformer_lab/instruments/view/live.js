@@ -9,7 +9,7 @@ import { copy, csv, floats, h, linked, listen, probabilities, readout, select, t
 import { names, visible } from "./tokens.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDE = 280, HIGH = 150, LEFT = 30, RIGHT = 8, TOP = 8, BOTTOM = 18; // units of a chart
+const WIDE = 280, HIGH = 150, LEFT = 42, RIGHT = 8, TOP = 8, BOTTOM = 18; // units of a chart
 
 export function read(content, history) {
   return { ...content, losses: floats(history.losses), looks: history.steps,
