@@ -350,7 +350,7 @@ claim("07-pre-shrinks", last["pre"][-1] / last["pre"][0])
 claim("07-post-is-larger", [b / a for a, b in zip(last["pre"][4:], last["post"][4:])])
 
 # %% [markdown]
-# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has nearly the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full.
+# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has about the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full.
 #
 # And the two wrong layers that you may have found:
 
@@ -519,7 +519,7 @@ claim("07-cost-projection", cost["no output projection"].abs())
 outcome("07-knock-out", "the attention")
 
 # %% [markdown]
-# Attention costs most: without it a token knows itself alone. Then the residual. The feed-forward, two thirds of the parameters, buys less than 0.1 of loss here: it turns "these two letters" into a guess, and this text asks for little more. RMSNorm and the missing output projection cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
+# Attention costs most: without it a token knows itself alone. Then the residual. The feed-forward, two thirds of the parameters, buys about 0.1 of loss here: it turns "these two letters" into a guess, and this text asks for little more. RMSNorm and the missing output projection cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
 #
 # And the **norm**? Without it two layers end *lower*. You saw what may go wrong: in 12 layers the gradient exploded. So stack six, at the same rate and with the same warm-up, for 60 steps as before.
 
