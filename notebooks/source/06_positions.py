@@ -434,7 +434,7 @@ claim("06-only-added-moves", sum(abs(before[name] - after[name]) > 1e-3 for name
 outcome("06-move", "sinusoidal only")
 
 # %% [markdown]
-# The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them.
+# The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them. The second tab shows the slopes of ALiBi: which heads still see a word 20 places away?
 
 # %% [markdown]
 # ### Exercise · What is far away counts less (6 minutes, ●●○)
@@ -476,7 +476,7 @@ claim("06-only-learned-stops", sum(fits.values()))
 # %% [markdown]
 # Only the learned table stops: its rows are weights, and there are 32. The others are computed, as far as you like. So the length is not fixed. But does a model that *runs* on a longer text also *work* there?
 #
-# The task: a block of five symbols at random, again and again. From the second block on, the answer always stands five places back. Training sees 32 tokens.
+# The task: a block of five symbols at random, again and again. From the second block on, each token is the one from five places before. Training sees 32 tokens.
 
 # %%
 print(next(tasks.repeated(1, 20, 8, 5, 5))[0][0].tolist())
@@ -562,10 +562,10 @@ outcome("06-longer", "ALiBi")
 # Read the rows.
 # - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no text of training ever reached row 32, and an untrained row says nothing.
 # - **Sinusoidal** rows exist for every place. The model has met only the first 32. To be defined is not to be known.
-# - **ALiBi** keeps what it has. It has less: a slope makes near keys loud, and the answer is five back, behind four others.
+# - **ALiBi** keeps what it has. It has less: a slope makes near keys loud, and the token that holds the answer stands behind four others.
 # - **None** is better than chance and far from right, at every length.
 #
-# And **rotary**? It needs the distance five, and it has learned that one perfectly. Why does it fail?
+# And **rotary**? It needs one distance, always the same, and it has learned that one perfectly. Why does it fail?
 
 # %% tags=["q-34"]
 predict(

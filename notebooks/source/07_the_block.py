@@ -286,7 +286,7 @@ print("numbers that head 0 writes: without", written[0], " with", written[1])
 claim("07-head-writes-everywhere", written[1] - written[0])
 
 # %% [markdown]
-# Without it a head could write only into its own 16 numbers, and heads would never add up in one place. It reads a head's answer and writes it anywhere. Is it *needed*? That is a question for the table below.
+# Without it a head could write only into its own 16 numbers, and heads would never add up in one place. It reads a head's answer and writes it anywhere. Is it *needed*? You measure that below, with the other parts.
 #
 # ## Two orders
 # A layer has two parts, each with its addition and its norm. Texts and codes disagree on where the norm stands. **Post-norm**, the paper of 2017: `norm(x + f(x))`, on the stream itself. **Pre-norm**, most models since GPT-2: `x + f(norm(x))`, on the copy that the part reads.
@@ -350,7 +350,7 @@ claim("07-pre-shrinks", last["pre"][-1] / last["pre"][0])
 claim("07-post-is-larger", [b / a for a, b in zip(last["pre"][4:], last["post"][4:])])
 
 # %% [markdown]
-# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full.
+# Nothing vanishes: with these starting weights, those of the paper's own code, a post-norm stack has about the same gradient from bottom to top. What differs is its *size*. In a deep pre-norm stack each layer is one voice among many, and its gradient shrinks with the depth. Post-norm brings the stream back to standard size after every addition, so the last layer always counts in full.
 #
 # And the two wrong layers that you may have found:
 
@@ -362,7 +362,7 @@ claim("07-nothing-vanishes-all", profile(neither, 24).gradient[0])
 claim("07-no-norm-explodes", profile(Parts(norm=False), 12).gradient[0])
 
 # %% [markdown]
-# Without residual and norm it vanishes; with the residual alone it explodes, as every layer adds to a stream that nobody resizes.
+# Without residual and norm it vanishes. The six attentions at the start of the lesson kept theirs, but they had no feed-forward, and here each feed-forward makes it smaller: switch that off in the builder, and it survives. With the residual alone it explodes, as every layer adds to a stream that nobody resizes.
 #
 # ## Does it train?
 # A gradient at the start is not yet a result: the optimiser, Adam, rescales it, whatever its size. So train: a text of 8 letters in which the two letters before decide how likely each next one is. How predictable it is, is known exactly. **Warm-up** means that the learning rate climbs from 0 during the first steps.
@@ -519,9 +519,9 @@ claim("07-cost-projection", cost["no output projection"].abs())
 outcome("07-knock-out", "the attention")
 
 # %% [markdown]
-# Attention costs most: without it a token knows itself alone. Then the residual. The feed-forward, two thirds of the parameters, buys about a tenth here: it turns "these two letters" into a guess, and this text asks for little more. RMSNorm and the missing output projection cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
+# Attention costs most: without it a token knows itself alone. Then the residual. The feed-forward, two thirds of the parameters, buys about 0.1 of loss here: it turns "these two letters" into a guess, and this text asks for little more. RMSNorm and the missing output projection cannot be told from the whole: the matrix of the values and the feed-forward can do that mixing too. In this small model the projection is a convenience.
 #
-# And the **norm**? Without it two layers end *lower*. You saw what may go wrong: in 12 layers the gradient exploded. So stack a few more, at the same rate and with the warm-up of the table above.
+# And the **norm**? Without it two layers end *lower*. You saw what may go wrong: in 12 layers the gradient exploded. So stack six, at the same rate and with the same warm-up, for 60 steps as before.
 
 # %%
 predict(

@@ -328,10 +328,11 @@ LONG = {"tokens": ["unbelievable"] * 12, "q": [1.0] * 12, "k": [-1.0] * 12, "bas
 
 @pytest.mark.parametrize("tab", TABS)
 @pytest.mark.parametrize("state", [{}, EXTREME | LONG], ids=["plain", "extreme"])
-def test_nothing_is_cut_off_at_600_pixels(show, tab, state):
-    page = show(tab=tab, browser={"viewport": {"width": 600, "height": 900}}, **state)
+@pytest.mark.parametrize("width", [485, 600])  # 485: a cell of JupyterLab in a window of 600
+def test_nothing_is_cut_off_at_600_pixels(show, tab, state, width):
+    page = show(tab=tab, browser={"viewport": {"width": width, "height": 900}}, **state)
     page.evaluate(FRAMES)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = page.evaluate(
         """() => [...document.querySelectorAll(".tl *")].filter((e) => e.clientWidth
         && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible")
