@@ -289,7 +289,7 @@ def test_the_desk_waits_for_a_prediction(shown):
     assert page.locator("canvas").count() == 0
     page.get_by_label("that").check()
     page.get_by_role("button", name="This is my answer").click()
-    expect(page.locator(".tl-head canvas")).to_have_count(8)
+    expect(page.locator(".tl-head img")).to_have_count(8)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

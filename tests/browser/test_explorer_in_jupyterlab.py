@@ -185,7 +185,7 @@ def test_a_prediction_reaches_python_and_uncovers_the_picture(notebook):
     assert python(notebook, "asking.answer") == "None"
     place.get_by_label("that").check()
     place.get_by_role("button", name="This is my answer").click()
-    expect(place.locator(".tl-head canvas")).to_have_count(6)
+    expect(place.locator(".tl-head img")).to_have_count(6)
     eventually(notebook, "asking.answer", "that")
 
 

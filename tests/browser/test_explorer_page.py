@@ -60,9 +60,15 @@ def settled(page):
 
 
 def middles(canvas, size=8):
-    """RGBA in the middle of each cell of a canvas, (size, size, 4)."""
+    """RGBA in the middle of each cell of a canvas or an image, (size, size, 4)."""
     rows = canvas.evaluate(
-        """(canvas, size) => {
+        """async (drawn, size) => {
+          let canvas = drawn;
+          if (drawn.tagName === "IMG") {
+            await drawn.decode();
+            canvas = new OffscreenCanvas(drawn.naturalWidth, drawn.naturalHeight);
+            canvas.getContext("2d").drawImage(drawn, 0, 0);
+          }
           const step = canvas.width / size, context = canvas.getContext("2d");
           const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
           const at = (i, j) => 4 * (Math.floor((i + .5) * step) * canvas.width
@@ -102,7 +108,7 @@ def test_each_pixel_has_the_colour_of_its_number(shown):
     values, page = weights(), shown()
     head(page, 1, 2).click()
     settled(page)
-    large, small = page.locator(".tl-board canvas"), head(page, 0, 1).locator("canvas")
+    large, small = page.locator(".tl-board canvas"), head(page, 0, 1).locator("img")
     np.testing.assert_array_equal(middles(large), cividis(values[1, 2]))
     np.testing.assert_array_equal(middles(small), cividis(values[0, 1]))
 
@@ -337,7 +343,7 @@ def test_the_picture_waits_for_a_prediction(shown):
     expect(page.locator(".tl-said")).to_have_text(
         "Which word does <b>it</b> look at? You said: mat"
     )
-    assert page.locator(".tl-head canvas").count() == 6
+    assert page.locator(".tl-head img").count() == 6
 
 
 def test_a_page_says_why_it_cannot_read_another_sentence(shown):
@@ -366,7 +372,7 @@ def test_a_layer_that_is_not_on_the_page_is_said_to_be_in_the_notebook(shown):
     expect(page.locator(".tl-readout")).to_have_text(
         "layer 11 head 3: its weights are in the notebook, not on this page."
     )
-    assert page.locator(".tl-head canvas").count() == 144
+    assert page.locator(".tl-head img").count() == 144
 
 
 def test_one_token_and_one_head_are_enough(shown):
