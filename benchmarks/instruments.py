@@ -52,6 +52,7 @@ sys.path.append({str(ROOT / "tests")!r})
 import numpy as np
 from gallery import EXAMPLES
 from transformer_lab.instruments.attention import AttentionExplorer
+from transformer_lab.instruments.builder import BlockBuilder
 from transformer_lab.instruments.horizon import GradientHorizon
 def explorer(layers, T):
     rows = np.random.default_rng(0).dirichlet(np.full(T, .3), (layers, 12, T))
@@ -91,6 +92,7 @@ class Action(NamedTuple):
     read: str = ""  # a JavaScript function of the instrument's root; null: no answer yet
     budget: tuple[float | None, float | None] = HAND
     focus: str = ""  # gets the focus first
+    rest: int = 60  # ms from one answer to the next turn
 
 
 def middle(one: Locator, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:
@@ -123,10 +125,27 @@ def hover(css: str, across: int) -> Callable[[Page, Locator, int], object]:
     return move
 
 
+def layers(page: Page, root: Locator, turn: int) -> None:
+    """To and fro along the layers; at each end a switch, so that no stack was measured before."""
+    back, at = divmod(turn, 7)
+    if back and not at:
+        root.locator("input[type=checkbox]").nth(back - 1).click()
+        page.wait_for_timeout(1000)
+        root.locator(LAYERS).focus()
+    page.keyboard.press(("ArrowRight", "ArrowLeft")[back % 2])
+
+
+LAYERS = "[aria-label=layers]"
+# the radio button that the arrow keys leave: the chosen one, at first any
+CHOSEN = "input:checked, fieldset:not(:has(:checked)) input"
 AGAIN = ("ArrowRight", "ArrowRight", "ArrowLeft")
 BACK = ("ArrowLeft", "ArrowRight")  # for what begins at its end
 TEXT = "(root) => root.querySelector('{}').textContent"
 SETTLED = "(root) => {{ const t = root.querySelector('{}').textContent; return {} ? t : null; }}"
+MEASURED = (
+    "(root) => { const e = root.querySelector('.tl-chart'), t = e.getAttribute('aria-valuetext'); "
+    "return t === 'Measuring.' ? null : e.getAttribute('aria-valuemax') + t; }"
+)
 HEADS, BOARD = ".tl-head", ".tl-board canvas"
 # the instrument: (its code, or "" for the gallery's example; what is done to it)
 PLAN: dict[str, tuple[str, list[Action]]] = {
@@ -167,7 +186,11 @@ PLAN: dict[str, tuple[str, list[Action]]] = {
             Action("turn the scale", "keydown", keys(*AGAIN), focus="input[type=range] >> nth=-1"),
         ],
     ),
-    "CodeLens": ("", [Action("arrow key", "keydown", keys(*BACK), focus=".tl-cells")]),
+    "CodeLens": (
+        "",
+        # not the small pictures of the stages
+        [Action("arrow key", "keydown", keys(*BACK), focus=".tl-cells[tabindex]")],
+    ),
     "MaskPainter": (
         "",
         [
@@ -212,10 +235,11 @@ PLAN: dict[str, tuple[str, list[Action]]] = {
             Action(
                 "height",
                 "keydown",
-                keys(*AGAIN),
+                keys("ArrowRight"),
                 "(root) => root.querySelector('img').src",
                 PYTHON,
                 "input[type=range] >> nth=0",
+                600,  # the hand rests, and the axes are laid out anew: a picture more
             )
         ],
     ),
@@ -224,17 +248,10 @@ PLAN: dict[str, tuple[str, list[Action]]] = {
         [Action("layers", "keydown", keys(*AGAIN), focus="[aria-label='layers, slider']")],
     ),
     "BlockBuilder": (
-        "",
+        "BlockBuilder(depth=1)",
         [
-            Action("place on the chart", "keydown", keys(*AGAIN), focus=".tl-chart"),
-            Action(
-                "layers",
-                "keydown",
-                keys("ArrowLeft", "ArrowLeft", "ArrowRight"),
-                SETTLED.format(".tl-measured .tl-readout", "t !== 'Measuring.'"),
-                PYTHON,
-                "[aria-label=layers]",
-            ),
+            Action("layers", "keydown", layers, MEASURED, PYTHON, LAYERS),
+            Action("place on the chart", "keydown", keys(*BACK), focus=".tl-chart"),
         ],
     ),
     "PositionExplorer": (
@@ -263,7 +280,7 @@ PLAN: dict[str, tuple[str, list[Action]]] = {
         "",
         [Action("look back", "keydown", keys(*BACK), focus=".tl-time input")],
     ),
-    "Predict": ("", [Action("choose", "keydown", keys("ArrowDown"), focus="input")]),
+    "Predict": ("", [Action("choose", "keydown", keys("ArrowDown"), focus=CHOSEN)]),
 }
 
 
@@ -282,7 +299,7 @@ def measure(page: Page, root: Locator, action: Action) -> list[float]:
             page.evaluate("() => { window.turn += 1; }")
             return [math.inf] * TIMES
         taken.append(page.evaluate("window.taken"))
-        page.wait_for_timeout(60)
+        page.wait_for_timeout(action.rest)
     return taken[1:]
 
 

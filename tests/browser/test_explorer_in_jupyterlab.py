@@ -181,11 +181,11 @@ def test_walking_into_a_layer_that_has_to_be_sent_keeps_the_focus(notebook):
 
 def test_a_prediction_reaches_python_and_uncovers_the_picture(notebook):
     place = view(notebook, ASKING)
-    assert place.locator("canvas").count() == 0
+    assert place.locator("canvas, .tl-head img").count() == 0
     assert python(notebook, "asking.answer") == "None"
     place.get_by_label("that").check()
     place.get_by_role("button", name="This is my answer").click()
-    expect(place.locator(".tl-head canvas")).to_have_count(6)
+    expect(place.locator(".tl-head img")).to_have_count(6)
     eventually(notebook, "asking.answer", "that")
 
 

@@ -60,9 +60,15 @@ def settled(page):
 
 
 def middles(canvas, size=8):
-    """RGBA in the middle of each cell of a canvas, (size, size, 4)."""
+    """RGBA in the middle of each cell of a canvas or an image, (size, size, 4)."""
     rows = canvas.evaluate(
-        """(canvas, size) => {
+        """async (drawn, size) => {
+          let canvas = drawn;
+          if (drawn.tagName === "IMG") {
+            await drawn.decode();
+            canvas = new OffscreenCanvas(drawn.naturalWidth, drawn.naturalHeight);
+            canvas.getContext("2d").drawImage(drawn, 0, 0);
+          }
           const step = canvas.width / size, context = canvas.getContext("2d");
           const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
           const at = (i, j) => 4 * (Math.floor((i + .5) * step) * canvas.width
@@ -102,7 +108,7 @@ def test_each_pixel_has_the_colour_of_its_number(shown):
     values, page = weights(), shown()
     head(page, 1, 2).click()
     settled(page)
-    large, small = page.locator(".tl-board canvas"), head(page, 0, 1).locator("canvas")
+    large, small = page.locator(".tl-board canvas"), head(page, 0, 1).locator("img")
     np.testing.assert_array_equal(middles(large), cividis(values[1, 2]))
     np.testing.assert_array_equal(middles(small), cividis(values[0, 1]))
 
@@ -282,7 +288,7 @@ def test_a_token_is_never_markup(shown):
     assert page.locator(".tl-word .tl-token").all_inner_texts() == [
         token.replace(" ", "␣") for token in nasty
     ]
-    assert page.locator(".tl :is(img, b, i, script)").count() == 0
+    assert page.locator(".tl :is(img:not(.tl-head img), b, i, script)").count() == 0
     assert page.title() == "AttentionExplorer"
     assert page.locator("h3").inner_text() == "<i>title</i>"
 
@@ -329,7 +335,7 @@ def test_a_dense_screen_gets_its_own_pixels(shown):
 
 def test_the_picture_waits_for_a_prediction(shown):
     page = shown(predict=("Which word does <b>it</b> look at?", ["cat", "mat"]))
-    assert page.locator("canvas").count() == 0
+    assert page.locator("canvas, .tl-head img").count() == 0
     answer = page.get_by_role("button", name="This is my answer")
     expect(answer).to_be_disabled()
     page.get_by_label("mat").check()
@@ -337,7 +343,7 @@ def test_the_picture_waits_for_a_prediction(shown):
     expect(page.locator(".tl-said")).to_have_text(
         "Which word does <b>it</b> look at? You said: mat"
     )
-    assert page.locator(".tl-head canvas").count() == 6
+    assert page.locator(".tl-head img").count() == 6
 
 
 def test_a_page_says_why_it_cannot_read_another_sentence(shown):
@@ -353,7 +359,7 @@ def test_a_text_beyond_the_cap_gives_scores_only(shown):
     expect(page.locator(".tl-notice")).to_have_text(
         "This text has 130 tokens; up to 128 are drawn. Here is one score for each head."
     )
-    assert page.locator("canvas:visible").count() == 0
+    assert page.locator(":is(canvas, .tl-head img):visible").count() == 0
     assert page.locator(".tl-tile").all_inner_texts() == [f"{np.log(130):.2f}"] * 6
     page.get_by_label("score").select_option("first")
     expect(page.locator(".tl-tile").first).to_have_text("0.01")
@@ -366,7 +372,7 @@ def test_a_layer_that_is_not_on_the_page_is_said_to_be_in_the_notebook(shown):
     expect(page.locator(".tl-readout")).to_have_text(
         "layer 11 head 3: its weights are in the notebook, not on this page."
     )
-    assert page.locator(".tl-head canvas").count() == 144
+    assert page.locator(".tl-head img").count() == 144
 
 
 def test_one_token_and_one_head_are_enough(shown):

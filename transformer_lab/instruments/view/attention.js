@@ -5,7 +5,7 @@ import { drawHeads, headName } from "./heads.js";
 import { drawZoom } from "./zoom.js";
 import { drawText, sameTokens } from "./text.js";
 import { cividis, diverging } from "./matrix.js";
-import { bytes, copy, csv, floats, h, linked, listen, probabilities, readout, table, widget }
+import { bytes, copy, csv, floats, h, linked, listen, probabilities, reword, readout, table, widget }
   from "./parts.js";
 import { names, rank } from "./tokens.js";
 
@@ -178,11 +178,11 @@ function draw(model, place) {
   function show() {
     waiting = false;
     const tiny = !data.sent.length;
-    title.textContent = data.title;
+    reword(title, data.title);
     title.hidden = !data.title;
     notice.hidden = !tiny;
-    notice.textContent = `This text has ${Math.max(data.rows.length, data.columns.length)} tokens; `
-      + `up to ${data.cap} are drawn. Here is one score for each head.`;
+    reword(notice, `This text has ${Math.max(data.rows.length, data.columns.length)} tokens; `
+      + `up to ${data.cap} are drawn. Here is one score for each head.`);
     for (const element of [text.element, zoom.element, tools]) element.hidden = tiny;
     heads.update(data, state);
     if (tiny) return said.say(`${headName(data, state, data.heads.findIndex(
@@ -190,7 +190,7 @@ function draw(model, place) {
     zoom.update(data, state, view);
     text.update(data, state, view);
     said.say(sentence(data, state, view));
-    tableButton.textContent = state.table ? "Hide the table" : "Show as table";
+    reword(tableButton, state.table ? "Hide the table" : "Show as table");
     tableButton.setAttribute("aria-expanded", String(state.table));
     const wanted = state.table && view.values ? view : null;
     if (below.view === wanted) return;

@@ -2,7 +2,7 @@
 // Everything but `draw` is pure.
 
 import { brief, dot, mixed, point, sentence, shadow, vector } from "./mix.js";
-import { copy, csv, h, listen, mailbox, readout, widget } from "./parts.js";
+import { copy, csv, h, listen, mailbox, reword, readout, widget } from "./parts.js";
 import { drawPlane, hull, room } from "./plane.js";
 import { drawSteps, drawSums } from "./sums.js";
 
@@ -233,17 +233,14 @@ function draw(model, el) {
     planes.key.update(drawn.key);
     planes.value.update(drawn.value);
     chips.forEach((chip, i) => chip.setAttribute("aria-pressed", String(i === state.chosen)));
-    const text = (element, words) => {
-      if (element.textContent !== words) element.textContent = words;
-    };
-    text(notes.key, state.chosen
+    reword(notes.key, state.chosen
       ? shadow(names[state.chosen - 1], state.query, state.key[state.chosen - 1])
       : "A key that points the query’s way scores high; at a right angle, 0.");
-    text(notes.value, `The output always lies ${place(state.value)}.`);
+    reword(notes.value, `The output always lies ${place(state.value)}.`);
     const log = Math.log10(state.temperature);
     if (Math.abs(cold.value - log) > 0.011) cold.value = log;
     cold.setAttribute("aria-valuetext", brief(state.temperature));
-    text(degrees, brief(state.temperature));
+    reword(degrees, brief(state.temperature));
     if (!factor.matches(":focus")) factor.value = state.scale;
     steps.update(state, m, names);
     sums.update(state, m);

@@ -7,7 +7,7 @@ import {
 import { ownSentence, sentence, shown } from "./attention.js";
 import { drawHeads } from "./heads.js";
 import { moveCursor } from "./matrix.js";
-import { copy, csv, h, linked, listen, readout, select, table, widget } from "./parts.js";
+import { copy, csv, h, linked, listen, reword, readout, select, table, widget } from "./parts.js";
 import { short } from "./text.js";
 import { visible } from "./tokens.js";
 import { drawZoom } from "./zoom.js";
@@ -42,13 +42,13 @@ function drawStrip(act) {
       const change = changes(data, answerFor(data, state.silenced)), chosen = state.chosen?.row ?? null;
       let limit = 0.01;
       change?.forEach((x) => { limit = Math.max(limit, Math.abs(x)); });
-      key.textContent = data.loss
+      reword(key, data.loss
         ? "Change of each token’s loss: orange +, it surprises the model more; blue −, less"
-        : "How far each token’s state moves: the more orange, the farther";
+        : "How far each token’s state moves: the more orange, the farther");
       cells.forEach((cell, i) => {
         const x = change?.[i] ?? 0, counted = data.whole.counted[i], span = cell.lastChild;
         const text = counted ? short(x, data.loss) : "–";
-        if (span.textContent !== text) span.textContent = text;
+        reword(span, text);
         span.style.background = !text || !counted ? "" : `color-mix(in srgb, var(${
           x < 0 ? "--tl-less" : "--tl-more"}) ${Math.round(8 + 42 * Math.abs(x) / limit)}%, transparent)`;
         cell.classList.toggle("tl-is-query", i === chosen);
@@ -75,8 +75,8 @@ function drawNext() {
       element.hidden = !before;
       if (!before) return;
       const answer = answerFor(data, state.silenced), now = nextTokens(data, answer, row);
-      truth.textContent = truthWords(data, answer, row);
-      heading.textContent = `What the model expects after ${data.rowNames[row]}`;
+      reword(truth, truthWords(data, answer, row));
+      reword(heading, `What the model expects after ${data.rowNames[row]}`);
       body.replaceChildren(...before.map((one, i) => h("tr", {}, ...pair(one), ...pair(now?.[i]))));
     },
   };
@@ -100,7 +100,7 @@ function drawAlone(act) {
   return {
     button, element: box,
     update(data, state) {
-      button.textContent = state.alone ? "Hide the list" : "Silence each head alone";
+      reword(button, state.alone ? "Hide the list" : "Silence each head alone");
       button.setAttribute("aria-expanded", String(state.alone));
       box.hidden = !state.alone;
       if (!state.alone || (last.data === data && last.beside === state.beside)) return;
@@ -199,23 +199,23 @@ function drawDesk(model, place) {
   function show() {
     waiting = false;
     const tiny = !data.sent.length, said = outcome(data, state);
-    title.textContent = data.title;
+    reword(title, data.title);
     title.hidden = !data.title;
     notice.hidden = !tiny;
-    notice.textContent = `This text has ${data.rows.length} tokens; up to ${data.cap} are drawn. `
-      + "Heads can be silenced all the same.";
+    reword(notice, `This text has ${data.rows.length} tokens; up to ${data.cap} are drawn. `
+      + "Heads can be silenced all the same.");
     for (const element of [strip.element, token.element, right, tableButton, csvButton]) element.hidden = tiny;
     const parts = [h("span", {}, said.name), ...said.numbers.map(([name, value]) =>
       h("span", {}, h("b", {}, value), " ", h("span", { class: "tl-quiet" }, name)))];
     const text = parts.map((part) => part.textContent).join("; ");
     if (numbers.said !== text) numbers.replaceChildren(...parts);
     numbers.said = text;
-    if (words.textContent !== said.words) words.textContent = said.words;
+    reword(words, said.words);
     grid.update(data, state);
     const off = state.silenced.some(([a, b]) => a === state.layer && b === state.head);
     const inLayer = state.silenced.filter(([a]) => a === state.layer).length;
-    one.textContent = `${off ? "Turn on" : "Silence"} layer ${state.layer} head ${state.head}`;
-    layer.textContent = `${inLayer === data.count ? "Turn on" : "Silence"} all of layer ${state.layer}`;
+    reword(one, `${off ? "Turn on" : "Silence"} layer ${state.layer} head ${state.head}`);
+    reword(layer, `${inLayer === data.count ? "Turn on" : "Silence"} all of layer ${state.layer}`);
     restore.disabled = !state.silenced.length;
     next.update(data, state);
     alone.update(data, state);
@@ -229,7 +229,7 @@ function drawDesk(model, place) {
     const hint = `Weights of the whole model${view.signed ? `; ${view.signs}` : ""}. `
       + "Point at a cell, or use Tab and the arrow keys.";
     cell.say(state.point || state.chosen ? sentence(data, state, view) : hint);
-    tableButton.textContent = state.table ? "Hide the table" : "Show as table";
+    reword(tableButton, state.table ? "Hide the table" : "Show as table");
     tableButton.setAttribute("aria-expanded", String(state.table));
     const answer = answerFor(data, state.silenced), wanted = state.table && answer?.tokens ? answer : null;
     if (below.shown === wanted) return;

@@ -67,7 +67,10 @@ export function drawHeads(act, now, press = null) {
   const help = h("span", { class: "tl-quiet" });
   const pins = h("div", { class: "tl-row tl-pins" }, pin, compare, clear, help);
   const element = h("section", { class: "tl-heads" }, bar, grid, pins);
-  let data, state, buttons = [], canvases = [], sequence = [], columns = 1;
+  // Drawn on one canvas and kept as images: the browser gives each canvas on the page a layer of its
+  // own, and arranges all layers again after each change of anything.
+  const sheet = h("canvas");
+  let data, state, buttons = [], images = [], sequence = [], columns = 1;
 
   function onKey(event) {
     const at = sequence.indexOf(buttons.indexOf(event.target.closest("button")));
@@ -90,7 +93,7 @@ export function drawHeads(act, now, press = null) {
     element.style.setProperty("--tl-columns", columns);
     grid.setAttribute("aria-label", `${data.heads.length} heads: arrow keys choose, `
       + `Enter ${press ? "silences" : "pins"}`);
-    canvases = data.heads.map(() => (data.sent.length ? h("canvas") : null));
+    images = data.heads.map(() => (data.sent.length ? h("img", { alt: "", decoding: "sync" }) : null));
     buttons = data.heads.map(([layer, head], i) => h("button", {
       type: "button", class: "tl-head",
       onclick: () => {
@@ -98,7 +101,7 @@ export function drawHeads(act, now, press = null) {
         if (press && a === layer && b === head) press(layer, head);
         else act({ type: "head", layer, head });
       },
-    }, canvases[i], h("span", { class: "tl-caption", "aria-hidden": "true" }),
+    }, images[i], h("span", { class: "tl-caption", "aria-hidden": "true" }),
     h("span", { class: "tl-pin", "aria-hidden": "true" })));
     const options = data.scores.map(({ key, name }) => [key, name]);
     const sort = select(data.sent.length ? "sort by" : "score",
@@ -110,18 +113,18 @@ export function drawHeads(act, now, press = null) {
 
   function paint() {
     data.heads.forEach(([layer, head], i) => {
-      if (!canvases[i]) return;
+      if (!images[i]) return;
       const values = data.at(layer, head);
       const [rows, width] = values ? [data.rows.length, data.columns.length] : data.thumb;
       const size = rows * width;
       const small = values ?? Float32Array.from(
         data.thumbs.subarray(i * size, (i + 1) * size), (x) => x / 255);
-      drawMatrix(canvases[i], {
+      drawMatrix(sheet, {
         values: scaled(small, width, state.scale), rows, columns: width,
         cell: Math.ceil(THUMB / Math.max(rows, width)), colour: cividis,
         mask: values ? data.mask : null,
       });
-      canvases[i].style.width = canvases[i].style.height = "";
+      images[i].src = sheet.toDataURL();
     });
   }
 
@@ -137,10 +140,10 @@ export function drawHeads(act, now, press = null) {
     const label = (text) => h("span", { class: "tl-label", "aria-hidden": "true" }, text);
     const children = inOrder ? [label(""), ...Array.from({ length: columns }, (_, i) => label(i))] : [];
     places.forEach((place, i) => {
-      const [layer, head] = data.heads[place], caption = buttons[place].children[canvases[place] ? 1 : 0];
+      const [layer, head] = data.heads[place], caption = buttons[place].children[images[place] ? 1 : 0];
       if (inOrder && i % columns === 0) children.push(label(layer));
-      caption.replaceChildren(...(canvases[place] ? [] : [tile(shown, place)]),
-        ...(inOrder ? [] : [`${layer}·${head}`]), ...(score && canvases[place]
+      caption.replaceChildren(...(images[place] ? [] : [tile(shown, place)]),
+        ...(inOrder ? [] : [`${layer}·${head}`]), ...(score && images[place]
           ? [h("b", {}, score.values[place].toFixed(2))] : []));
       children.push(buttons[place]);
     });

@@ -29,10 +29,15 @@ export function select(label, options, value, change) {
   return Object.assign(element, { list });
 }
 
+// New text, only where it is news: the same text written again would be laid out again.
+export function reword(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 // A sentence that a screen reader speaks when it changes.
 export function readout() {
   const element = h("p", { class: "tl-readout", "aria-live": "polite", role: "status" });
-  return { element, say(text) { if (element.textContent !== text) element.textContent = text; } };
+  return { element, say(text) { reword(element, text); } };
 }
 
 // A real table: `rows` and `columns` are names, values go row by row.

@@ -101,7 +101,7 @@ export function drawPlane(label, { take, drag, drop, key }) {
   const grid = s("g", { class: "tl-plane-grid" }), area = s("polygon", { class: "tl-hull" });
   const lines = s("g"), items = s("g"), ring = s("circle", { r: 13, class: "tl-ring" });
   const shade = s("g", { class: "tl-shadow" }, s("line"), s("line"));
-  const output = s("g", { class: "tl-output" }, s("line"), s("circle", { r: 6.5 }), s("text"));
+  const output = s("g", { class: "tl-output" }, s("line"), s("circle", { r: 6.5 }), s("text", {}, "output"));
   const labels = s("g", { class: "tl-plane-names" }), grips = s("g");
   const element = s("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, class: "tl-plane", tabindex: "0",
     role: "application", "aria-label": label, "data-lm-suppress-shortcuts": "true" },
@@ -211,7 +211,6 @@ export function drawPlane(label, { take, drag, drop, key }) {
       set(ball, { cx: out[0], cy: out[1] });
       set(text, { x: out[0] + (right ? 11 : -11), y: out[1] + (low ? 18 : -8),
         "text-anchor": right ? "start" : "end" });
-      text.textContent = "output";
     }
     const tip = tips[view.chosen];
     ring.style.display = tip ? "" : "none";

@@ -1,7 +1,7 @@
 // The arithmetic as a strip of five steps and as a table in which numbers can be typed.
 
 import { brief, fixed, power, vector } from "./mix.js";
-import { h } from "./parts.js";
+import { h, reword } from "./parts.js";
 
 // One sentence a step, with the numbers of the moment.
 export const STEPS = [
@@ -42,9 +42,9 @@ export function drawSteps(act) {
         else item.lastChild.removeAttribute("aria-current");
       });
       back.disabled = now === 1;
-      next.textContent = now === STEPS.length ? "From the first step" : "Next";
+      reword(next, now === STEPS.length ? "From the first step" : "Next");
       const said = `${now}. ${STEPS[now - 1].say(state, m)}`;
-      if (words.textContent !== said) words.textContent = said;
+      reword(words, said);
     },
   };
 }
@@ -117,26 +117,25 @@ export function drawSums(act, names, points) {
     h("tfoot", {}, h("tr", {}, h("th", { scope: "row", class: "tl-s3" }, "sum"),
       h("td", { colspan: 3 }), sum, one, h("td"),
       pair(output, "tl-output-ink")))));
-  const put = (place, text) => { if (place.textContent !== text) place.textContent = text; };
   return {
     element,
     update(state, m) {
       element.dataset.step = state.step;
       query.forEach((each, axis) => each.show(state.query[axis]));
-      put(times, `× ${brief(state.scale)} ÷ ${brief(state.temperature)}`);
+      reword(times, `× ${brief(state.scale)} ÷ ${brief(state.temperature)}`);
       rows.forEach(({ key, value, left, bar, weight, numbers, products, row }, i) => {
-        left.forEach((place, axis) => put(place, fixed(state.query[axis])));
+        left.forEach((place, axis) => reword(place, fixed(state.query[axis])));
         key.forEach((each, axis) => each.show(state.key[i][axis]));
         value.forEach((each, axis) => each.show(vector(state.value[i])[axis]));
         [fixed(m.scores[i], 3), fixed(m.logs[i], 3), power(m.logs[i])]
-          .forEach((text, j) => put(numbers[j], text));
-        products.forEach((each, axis) => put(each, fixed(m.products[i][axis], 3)));
+          .forEach((text, j) => reword(numbers[j], text));
+        products.forEach((each, axis) => reword(each, fixed(m.products[i][axis], 3)));
         bar.style.width = `${(100 * m.weights[i]).toFixed(2)}%`;
-        put(weight, m.weights[i].toFixed(3));
+        reword(weight, m.weights[i].toFixed(3));
         row.classList.toggle("tl-chosen", state.chosen === i + 1);
       });
-      put(sum, power(m.logSum));
-      output.forEach((each, axis) => put(each, fixed(m.output[axis], 3)));
+      reword(sum, power(m.logSum));
+      output.forEach((each, axis) => reword(each, fixed(m.output[axis], 3)));
     },
   };
 }

@@ -2,7 +2,7 @@
 // looks at the chosen one, and arcs where the text fits on one line.
 
 import { moveCursor } from "./matrix.js";
-import { h } from "./parts.js";
+import { h, reword } from "./parts.js";
 import { visible } from "./tokens.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -42,7 +42,8 @@ export function sameTokens(one, two) {
 
 export function drawText(act) {
   const place = h("div");
-  const above = h("span"), below = h("span"), signs = h("span");
+  const above = h("span", {}, "above: where the chosen token looks");
+  const below = h("span", {}, "below: who looks at it"), signs = h("span");
   const element = h("div", { class: "tl-texts" },
     h("p", { class: "tl-quiet" }, above, " · ", below, signs), place);
   let data, state, view, lines = [];
@@ -92,19 +93,18 @@ export function drawText(act) {
 
   function number(span, value, masked, role) {
     const text = value === undefined ? "" : masked ? "–" : short(value, view.signed);
-    if (span.textContent !== text) span.textContent = text;
+    reword(span, text);
     const colour = view.signed ? (value < 0 ? "--tl-less" : "--tl-more") : role;
-    span.style.background = value === undefined || masked || !text ? ""
+    const ground = value === undefined || masked || !text ? ""
       : `color-mix(in srgb, var(${colour}) ${Math.round(8 + 42 * Math.min(1, Math.abs(value)))}%, transparent)`;
+    if (span.ground !== ground) span.style.background = span.ground = ground;
   }
 
   function mark() {
     const cell = state.point ?? state.chosen, across = data.columns.length;
-    above.textContent = "above: where the chosen token looks";
-    below.textContent = "below: who looks at it";
     above.className = view.signed ? "" : "tl-query-ink";
     below.className = view.signed ? "" : "tl-key-ink";
-    signs.textContent = view.signed ? ` · ${view.signs}` : "";
+    reword(signs, view.signed ? ` · ${view.signs}` : "");
     const { out, into } = looks(data, view, cell);
     const looked = data.self ? cell?.row ?? cell?.column : cell?.column;
     for (const { side, cells, arcs, middles, top, bottom } of lines) {
@@ -113,7 +113,8 @@ export function drawText(act) {
         const query = side !== "column" && cell?.row === i, key = side !== "row" && cell?.column === i;
         button.classList.toggle("tl-is-query", query);
         button.classList.toggle("tl-is-key", key && !query);
-        button.tabIndex = i === stop ? 0 : -1;
+        const turn = i === stop ? 0 : -1;
+        if (button.tabIndex !== turn) button.tabIndex = turn;
         if (side !== "row") {
           number(button.firstChild, out?.[i], data.mask && out && !data.mask[cell.row * across + i], "--tl-query");
         }
