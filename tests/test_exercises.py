@@ -380,25 +380,6 @@ def hoards_in_python(query, key, scale):
     return [0] * 2**33
 
 
-def test_what_the_first_gradient_imports_does_not_count_as_the_learners_time():
-    code = """
-import sys
-from transformer_lab.exercises import CATALOG, check
-
-loaded = []
-
-def answer(scores, mask):
-    loaded.append("torch.fx.experimental.symbolic_shapes" in sys.modules)
-    return scores
-
-assert CATALOG["masked_weights"].gradients
-check("masked_weights", answer)
-print(loaded[0])
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "True"
-
-
 @pytest.mark.parametrize(
     ("answer", "mistake", "says"),
     [

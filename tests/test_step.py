@@ -62,7 +62,7 @@ class Doubled(nn.Linear):
 
 def doubled(model: LanguageModel) -> None:
     old = model.layers[0].attention.query
-    model.layers[0].attention.query = new = Doubled(16, 16)
+    model.layers[0].attention.query = new = Doubled(16, 16).to(old.weight)
     new.load_state_dict(old.state_dict())
 
 
@@ -85,10 +85,10 @@ def test_a_model_that_is_not_the_packages_own_runs_through_its_modules(change) -
 
 
 def test_what_watches_or_changes_a_model_does_so_while_it_writes() -> None:
-    model, start = small(), torch.tensor([[3, 4, 5]])
+    model, start = small(), torch.randint(0, 20, (8, 3))
     with record_attention(model) as weights:
         written = generate(model, start, 6)
-    assert weights["layers.0.attention"].shape == (1, 4, 1, 8)  # the last step's
+    assert weights["layers.0.attention"].shape == (8, 4, 1, 8)  # the last step's
     assert not weights["layers.0.attention"].is_inference()
     with silence_heads(model, {0: [0, 1, 2, 3], 1: [0, 1, 2, 3]}):
         changed = generate(model, start, 6)
