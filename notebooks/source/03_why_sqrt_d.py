@@ -388,7 +388,7 @@ for rate in (0.003, 0.03):
             found[rate, d, name] = runs
             (first, last), low, high = runs.mean(0), runs.amin(0)[1], runs.amax(0)[1]
             shown = f"{first:5.1f} → {last:.2f} ({low:.2f} to {high:.2f})"
-            print(f"rate {rate:<5}  d {d:3}  {name:8}  loss {shown}")
+            print(f"{rate:<5} {d:3} {name:8} {shown}")
 
 # %%
 claim("03-bad-start", found[0.003, 256, "no scale"][:, 0])
@@ -426,8 +426,8 @@ for name, s in slips.items():
 
 # %% [markdown]
 # 1. **The model's width** in place of the head's: weights nearly flat.
-# 2. **The root forgotten**: flatter still. It is the same number as
-# 3. **scaled twice**, by hand and again by torch's kernel, which scales by itself.
+# 2. **The root forgotten**: flatter still.
+# 3. **Scaled twice**, by hand and again by torch's kernel, which scales by itself: the same number, by another way.
 #
 # Print the spread of the scores once, on a fresh model. It should be near 1, or you should know why it is not.
 

@@ -245,9 +245,9 @@ with torch.no_grad():
 apart = torch.tensor([[(a - b).abs().max() for b in ways.values()] for a in ways.values()])
 
 # %% tags=["nbval-ignore-output"]
-print("largest difference".ljust(18), *(f"{name:>8}" for name in ways))
+print("apart".ljust(7), *(f"{name:>7}" for name in ways))
 for name, row in zip(ways, apart.tolist()):
-    print(name.ljust(18), *(f"{number:8.0e}" for number in row))
+    print(name.ljust(7), *(f"{number:7.0e}" for number in row))
 
 # %%
 claim("05-six-ways", apart.max())
@@ -268,6 +268,8 @@ check("to_torch_attention", my_torch_weights)
 # %% [markdown]
 # ### Exercise · Few keys for many queries (6 minutes, ●●○)
 # Keys and values are kept while a model writes, and they are large. Many models let several query heads share one key head.
+#
+# H query heads share K heads of keys and values, and K divides H. Neighbours share: the first H / K query heads use key/value head 0, the next H / K use head 1, and so on. Write `my_grouped(query, key, value)`: `(B, H, T, d), (B, K, S, d), (B, K, S, d) -> (B, H, T, d)`, with scale 1/√d and no mask. H and K are read off the shapes. K = H is ordinary attention, K = 1 one head for all.
 
 
 # %%
