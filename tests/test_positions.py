@@ -1,11 +1,12 @@
 """positions.py against the formula of Vaswani et al. 2017, section 3.5."""
 
 import math
+import re
 
 import pytest
 import torch
 
-from transformer_lab.positions import sinusoidal
+from transformer_lab.positions import alibi, rotary, sinusoidal
 
 
 def test_each_number_is_the_wave_of_the_paper() -> None:
@@ -30,3 +31,15 @@ def test_the_product_of_two_positions_depends_on_their_distance_only() -> None:
 def test_sizes_that_make_no_waves_are_named(length: int, width: int) -> None:
     with pytest.raises(ValueError, match=f"length={length}, d_model={width}"):
         sinusoidal(length, width)
+
+
+@pytest.mark.parametrize(
+    "x", [torch.ones(4), torch.ones(3, 4, dtype=torch.long), torch.ones(0, 4), torch.ones(3, 5)]
+)
+def test_what_cannot_be_turned_in_pairs_is_named(x: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{x.dtype} of shape {tuple(x.shape)}")):
+        rotary(x)
+
+
+def test_slopes_without_a_number_of_keys_are_for_as_many_as_queries() -> None:
+    assert torch.equal(alibi(4, 5), alibi(4, 5, 5))
