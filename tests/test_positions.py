@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from transformer_lab.positions import alibi, rotary, sinusoidal
+from transformer_lab.positions import alibi, alibi_slopes, rotary, sinusoidal
 
 
 def test_each_number_is_the_wave_of_the_paper() -> None:
@@ -43,3 +43,8 @@ def test_what_cannot_be_turned_in_pairs_is_named(x: torch.Tensor) -> None:
 
 def test_slopes_without_a_number_of_keys_are_for_as_many_as_queries() -> None:
     assert torch.equal(alibi(4, 5), alibi(4, 5, 5))
+
+
+def test_slopes_halve_and_six_heads_borrow_two_from_eight() -> None:
+    assert alibi_slopes(4).tolist() == [2**-2, 2**-4, 2**-6, 2**-8]
+    assert alibi_slopes(6).tolist() == [2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3]
