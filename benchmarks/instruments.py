@@ -463,7 +463,7 @@ def sizes() -> bool:
     lessons = {
         path.name: path.stat().st_size / 1e3 for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")
     }
-    largest, longest = max(modules, key=modules.get), max(lessons, key=lessons.get)  # type: ignore
+    largest, longest = (max(kept, key=lambda name: kept[name]) for kept in (modules, lessons))
     found = [
         (
             "explorer, 6 × 12 heads: sent at first",

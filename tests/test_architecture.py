@@ -36,7 +36,7 @@ ROOMS = {
     "tasks": ("corpora tokens translation", "torch"),
     "step": ("attention cache embedding layers models positions", "torch"),
     "writer": ("checks cache models step", "torch"),
-    "decoding": ("bounds checks models step writer", "torch"),
+    "decoding": ("bounds checks models writer", "torch"),
     "sites": ("attention layers embedding", "torch"),
     "recording": ("masks positions cache attention layers embedding sites", "torch"),
     "families": ("models", ""),

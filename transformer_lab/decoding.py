@@ -8,7 +8,6 @@ from torch import Tensor
 from transformer_lab.bounds import check_number
 from transformer_lab.checks import check_tensor
 from transformer_lab.models import EncoderDecoder, LanguageModel
-from transformer_lab.step import is_plain
 from transformer_lab.writer import Writer, check_prompt
 
 
@@ -60,8 +59,8 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(is_plain(model)):  # what a hook keeps must be of use later
-            writer = Writer(model, tokens, max_new_tokens, cache, source, mask)
+        writer = Writer(model, tokens, max_new_tokens, cache, source, mask)
+        with torch.inference_mode(writer.plain is not None):  # what a hook keeps is of use later
             if beams > 1:
                 written = search(writer, max_new_tokens, beams, length_penalty, end_id)
             else:

@@ -7,6 +7,7 @@ weights, with queries, keys and values in one product; the tests hold both ways 
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ KNOWN = {LanguageModel, Embedding, EncoderLayer, MultiHeadAttention, FeedForward
 KNOWN |= {nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout}
 
 
-def is_plain(model: nn.Module) -> bool:
+def is_plain(model: nn.Module) -> TypeGuard[LanguageModel]:
     """Whether model is a LanguageModel of the package's own parts, and no hook would be missed."""
     return type(model) is LanguageModel and all(
         type(part) in KNOWN
@@ -42,7 +43,7 @@ class Step:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self.layers = [_layer(layer) for layer in model.layers if isinstance(layer, EncoderLayer)]
+        self.layers = [_layer(layer) for layer in model.layers]
 
     def __call__(self, tokens: Tensor, mask: Tensor | None, cache: list[KeyValueCache]) -> Tensor:
         states, places = self.model.embedding(tokens, start=cache[0].length, real=mask)
@@ -52,8 +53,9 @@ class Step:
         return self.model.head(self.model.norm(states))
 
 
-def _layer(layer: EncoderLayer) -> Callable[..., Tensor]:
+def _layer(layer: nn.Module) -> Callable[..., Tensor]:
     """The layer as a function of states (B, D), mask (B, 1, 1, S), places and its cache."""
+    assert isinstance(layer, EncoderLayer)
     attention, pre = layer.attention, layer.pre
     K, group, d = attention.n_kv_heads, attention.n_heads // attention.n_kv_heads, attention.d_head
     parts = attention.query, attention.key, attention.value
@@ -97,11 +99,10 @@ def _linear(part: nn.Linear) -> Callable[[Tensor], Tensor]:
 
 
 def _norm(part: nn.Module) -> Callable[[Tensor], Tensor]:
-    if isinstance(part, nn.RMSNorm):
-        shape = list(part.normalized_shape)
-        return partial(F.rms_norm, normalized_shape=shape, weight=part.weight, eps=part.eps)
-    assert isinstance(part, nn.LayerNorm)
+    assert isinstance(part, nn.LayerNorm | nn.RMSNorm)
     shape = list(part.normalized_shape)
+    if isinstance(part, nn.RMSNorm):
+        return partial(F.rms_norm, normalized_shape=shape, weight=part.weight, eps=part.eps)
     return partial(
         F.layer_norm, normalized_shape=shape, weight=part.weight, bias=part.bias, eps=part.eps
     )

@@ -43,9 +43,8 @@ class Writer:
                 self._own = [own for own, _ in pairs]
         elif cached:
             self._cache = self._caches = self._own = model.new_cache(length)
+        self.plain = model if is_plain(model) else None
         self._step: Step | None = None
-        if self._caches and isinstance(model, LanguageModel) and is_plain(model):
-            self._step = Step(model)
 
     def next_logits(self) -> Tensor:
         """Logits (B, V) for the token that follows."""
@@ -55,7 +54,8 @@ class Writer:
         if isinstance(self.model, EncoderDecoder):
             assert self._states is not None
             logits = self.model.decode(tokens, self._states, self._source_mask, self._cache)
-        elif self._step is not None and self._caches[0].length:
+        elif self.plain is not None and self._caches and self._caches[0].length:
+            self._step = self._step or Step(self.plain)  # one token needs none
             return self._step(tokens, self._mask, self._caches)
         else:
             logits = self.model(tokens, self._mask, self._cache)
