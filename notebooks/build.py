@@ -37,7 +37,9 @@ SOURCE = BUILT / "source"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 UNCHECKED = "nbval-ignore-output"
 PRIVATE = "this-machine"  # beside UNCHECKED: the built lesson keeps nothing of the cell's output
-VOLATILE = r"/(?:home|Users|root|tmp|usr|opt)/|[A-Z]:\\|site-packages|\b0x[0-9a-f]{6,}"
+VOLATILE = (
+    r"/(?:home|Users|root|tmp|usr|opt)/|[A-Z]:\\|site-packages|\b0x[0-9a-f]{6,}|\dit/s|\ds/it"
+)
 SECONDS = 600  # for one cell
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

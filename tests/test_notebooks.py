@@ -431,6 +431,7 @@ BAD = [
     (outputs_are_tidy, with_view()),
     (outputs_are_tidy, with_output(text_plain="in /home/ada/course")),
     (outputs_are_tidy, with_output(text_plain="<object at 0x7f3a90c0>")),
+    (outputs_are_tidy, with_output(text_plain="3/3 [00:01<00:00, 2.50it/s]")),
     (plain_python, code("# %pip install torch")),
     (plain_python, code("# !ls")),
     (plain_python, code("1  # NBVAL_SKIP")),

@@ -412,7 +412,7 @@ predict(
     ["both", "only pre-norm", "only post-norm", "neither"],
 )
 
-# %% tags=["q-01", "nbval-ignore-output"]
+# %% tags=["q-01", "nbval-ignore-output", "this-machine"]
 rates, ended = (0.001, 0.003, 0.01), {}
 settings = [(place, w, r, s) for place in ("pre", "post") for w in (0, 20) for r in rates
             for s in range(3)]  # fmt: skip
@@ -468,7 +468,7 @@ predict(
     ["the residual", "the norm", "the feed-forward", "the attention"],
 )
 
-# %% tags=["q-39", "nbval-ignore-output"]
+# %% tags=["q-39", "nbval-ignore-output", "this-machine"]
 layers = {
     "nothing removed": Parts(),
     "no attention": Parts(attention=False),
