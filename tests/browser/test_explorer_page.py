@@ -276,6 +276,7 @@ def test_the_table_and_the_copied_text_hold_the_numbers(shown):
     copied = np.array([[float(x) for x in line.split(",")[1:]] for line in lines[1:]])
     np.testing.assert_allclose(copied, weights()[0, 0], atol=1.3e-5)
     page.get_by_role("button", name="Show as table").click()
+    settled(page)
     cells = np.array(page.locator("td:not(:empty)").all_inner_texts(), float).reshape(8, 8)
     np.testing.assert_allclose(cells, weights()[0, 0], atol=0.00051)
     assert page.locator("th[scope=row]").nth(5).inner_text() == "“<b>dog</b>”"

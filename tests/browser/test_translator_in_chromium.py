@@ -39,9 +39,14 @@ def translator(text="342", model=None, **changes):
     return Translator(model or trained(), TASK.english, TASK.german, text, **changes)
 
 
+def settle(page):
+    """Waits until the frames under way are painted."""
+    page.evaluate("() => new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f)))")
+
+
 def read(page):
     """What stands on the page once the frames under way are painted."""
-    page.evaluate("() => new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f)))")
+    settle(page)
     return page.evaluate(READ)
 
 
@@ -55,6 +60,7 @@ def page(visit, tmp_path):
 def press(page, name, times=1):
     for _ in range(times):
         page.get_by_role("button", name=name, exact=True).click(force=True)  # even if off
+        settle(page)  # a forced click does not wait until its button has stopped moving
 
 
 def number(text):
