@@ -251,6 +251,14 @@ def test_the_table_is_copied_as_csv(page):
     assert lines[1].startswith("a,1,0,0.8,0.8,0.42")
 
 
+def test_the_whole_table_fits_a_cell_of_a_600_pixel_window(visit, tmp_path):
+    bench().to_html(tmp_path / "small.html")
+    page = visit(tmp_path / "small.html", viewport={"width": 469, "height": 900})
+    read(page)
+    hidden = "(e) => e.scrollWidth - e.clientWidth"
+    assert page.locator(".tl-sums").evaluate(hidden) == 0
+
+
 def test_a_name_is_text_and_never_markup(visit, tmp_path):
     names = ["<img src=x onerror=alert(1)>", "日本", "b", "c"]
     bench(names=names, title="<b>bold</b>").to_html(tmp_path / "m.html")
