@@ -40,6 +40,7 @@ PRIVATE = "this-machine"  # beside UNCHECKED: the built lesson keeps nothing of 
 VOLATILE = (
     r"/(?:home|Users|root|tmp|usr|opt)/|[A-Z]:\\|site-packages|\b0x[0-9a-f]{6,}|\dit/s|\ds/it"
 )
+EXERCISE = re.compile(r"^# (#{2,3}) Exercise: (\w+)$", re.M)
 SECONDS = 600  # for one cell
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -69,11 +70,12 @@ class Run:
 def convert(source: str) -> NotebookNode:
     """A lesson's source as a notebook that is not yet executed; ids follow from the content.
 
-    Prose is cut before each heading, and every cell says what it is on a slide (`slides.py`).
+    `## Exercise: id` becomes that exercise's title and task. Prose is cut before each heading, and
+    every cell says what it is on a slide (`slides.py`).
     """
     import jupytext  # here, since `--run` needs no development package
 
-    notebook = jupytext.reads(source, fmt="py:percent")
+    notebook = jupytext.reads(EXERCISE.sub(_task, source), fmt="py:percent")
     cells: list[NotebookNode] = []
     seen: dict[str, int] = {}
     for cell in notebook.cells:
@@ -87,6 +89,17 @@ def convert(source: str) -> NotebookNode:
     for cell, kind in zip(cells, slides.kinds(cells), strict=True):
         cell.metadata["slideshow"] = {"slide_type": kind}
     return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+
+
+def _task(heading: re.Match[str]) -> str:
+    """An exercise's heading and prompt, as comment lines."""
+    from transformer_lab.exercises import CATALOG  # here: `--run` needs no exercise
+
+    level, id = heading.groups()
+    if id not in CATALOG:
+        raise LessonFailed(f"no exercise {id!r} in the catalogue")
+    text = CATALOG[id]._repr_markdown_().strip().replace("###", level, 1)
+    return "\n".join(f"# {line}".rstrip() for line in text.splitlines())
 
 
 def execute(notebook: NotebookNode, folder: Path) -> Run:

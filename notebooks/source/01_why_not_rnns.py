@@ -49,8 +49,7 @@ states = unroll(cell, inputs)
 states.shape
 
 # %% [markdown]
-# ### Exercise · One cell, many steps (5 minutes, ●○○)
-# A recurrent cell reads one input after another and keeps a state: `new = tanh(W x + U old + b)`. Write `my_states(inputs, start, W, U, b)` with a loop over the steps. `inputs` is `(B, T, D)`; `start`, the state before the first step, `(B, h)`; `W` `(h, D)`, `U` `(h, h)`, `b` `(h,)`. Return the state after every step, `(B, T, h)`. What flows back through it is checked too.
+# ### Exercise: rnn_states
 
 
 # %%
@@ -102,8 +101,7 @@ outcome("01-lag-50", "a billionth of a billionth")
 # The factor has a name. Without the tanh, n steps multiply the gradient by Uⁿ, and that is ruled by the **spectral radius** of U: the largest absolute value of its eigenvalues.
 
 # %% [markdown]
-# ### Exercise · Predict the decay (4 minutes, ●●○)
-# Leave the tanh out: `new = U old + W x`. Then the gradient over n steps is the matrix power Uⁿ, and for many steps log10 of its size falls, or rises, by the same amount at each step. Write `my_slope(U)` for a `(h, h)` matrix: that amount, below 0 where gradients vanish, to within 0.005. One number decides it, the spectral radius of U: the largest absolute value among its eigenvalues, which may be negative or complex.
+# ### Exercise: decay_slope
 
 
 # %%
@@ -115,8 +113,7 @@ def my_slope(U):
 check("decay_slope", my_slope)
 
 # %% [markdown]
-# ### Exercise · Back through time, by hand (8 minutes, ●●●)
-# The states of a tanh cell are known, `(B, T, h)`; one step was `new = tanh(W x + U old + b)`. A loss looks at the last state alone, and `last` `(B, h)` is its gradient there. Write `my_gradients(states, U, last)`: walk back and return the gradient of the loss with respect to every state, `(B, T, h)`, ending with `last` itself. Where tanh gives `y`, its slope is `1 - y²`; so you need neither W nor the inputs.
+# ### Exercise: back_through_time
 
 
 # %%
@@ -193,8 +190,7 @@ from transformer_lab.instruments.horizon import GradientHorizon
 GradientHorizon("LSTM", lag=50, pins=["tanh"], title="How far back does the gradient reach?")
 
 # %% [markdown]
-# ### Exercise · A bias that remembers (5 minutes, ●●○)
-# An LSTM multiplies its memory c at every step by a forget gate, a number between 0 and 1. Suppose the gate sees nothing but its bias, so that it is `sigmoid(bias)` at each step, and nothing new is written. Write `my_bias(share, lag)`: the bias at which this `share` of c (0.1 for 10 %) is left after `lag` steps, to within 0.001. (`sigmoid(x) = 1 / (1 + exp(-x))`.)
+# ### Exercise: forget_bias
 
 
 # %%
@@ -206,8 +202,7 @@ def my_bias(share, lag):
 check("forget_bias", my_bias)
 
 # %% [markdown]
-# ### Exercise · One step of an LSTM (8 minutes, ●●○)
-# Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds four blocks in torch's order: input i, forget f, candidate g, output o. i, f and o take a sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is `o · tanh(new memory)`. Return both: `return h, c`.
+# ### Exercise: lstm_step
 
 
 # %%

@@ -146,8 +146,9 @@ by_products = (queries @ keys.T).softmax(-1) @ y
 claim("02-kernel-is-attention", (by_products - smooth(at, x, y, width)).abs().max())
 
 # %% [markdown]
-# ## Exercise · A soft dictionary (5 minutes, ●○○)
-# One query, several keys, several values, all vectors. Write it as a loop, as the words above say it. `check` tells you when it is right, and if not, which mistake it is.
+# ## Exercise: soft_lookup
+#
+# `check` tells you when it is right, and if not, which mistake it is.
 
 
 # %%
@@ -222,8 +223,7 @@ claim("02-never-outside", beyond.max())
 # %% [markdown]
 # Attention can *choose and mix*. It cannot say anything that lies outside its values, and it cannot say nothing: the weights sum to 1 even when no key fits. That is why half of the weight in lesson 00 had to land on marks.
 #
-# ## Exercise · Now backwards (6 minutes, ●●○)
-# Somebody wants a given average, say 70 % of the first value, 20 % of the second and 10 % of the third. Choose the query and the keys, so that the weights come out to within 0.001. You choose how many numbers a key has. All of them must be finite, also where a weight is 0.
+# ## Exercise: choose_qk
 
 
 # %%
@@ -275,7 +275,7 @@ claim("02-three-ways", [(loop - products).abs().max(), (products - fused).abs().
 # %%
 predict(
     "02-one-key",
-    "Two queries, three keys. You change one number of one *key*. Which weights can move?",
+    "Two queries, three keys. You change one number of one key. Which weights can move?",
     ["that key's, for every query", "all of them", "one row of them"],
 )
 
@@ -301,8 +301,7 @@ outcome("02-one-key", "all of them")
 #
 # The `scale` is a factor on all scores. Transformers use 1/√d, and lesson 03 measures why. Here it is 1.
 #
-# ## Exercise · Two products (8 minutes, ●●○)
-# First the weights, then the mix. A batch, several texts at once, may stand in front: use `.transpose(-2, -1)` rather than `.T`.
+# ## Exercise: attention_weights
 
 
 # %%
@@ -312,6 +311,9 @@ def my_weights(query, key, scale):
 
 
 check("attention_weights", my_weights)
+
+# %% [markdown]
+# ## Exercise: attention
 
 
 # %%
@@ -326,8 +328,7 @@ check("attention", my_attention)
 # ## When scores grow
 # `exp(1000)` is infinite, and infinite over infinite is not a number. You already know the way out: adding a number to all scores changes nothing. Which number would you add?
 #
-# ### Exercise · A softmax that does not overflow (6 minutes, ●●○)
-# Write `my_softmax(scores, dim=-1)` with `exp` and a sum, by hand: every score becomes a positive weight, and the weights sum to 1 along `dim`. Your function also has to survive scores of 10,000, where `exp` alone is infinite, and a score of `-inf`, which gets the weight 0.
+# ### Exercise: stable_softmax
 
 
 # %%
@@ -369,8 +370,7 @@ claim("02-cold-is-a-dictionary", distance[-1])
 # %% [markdown]
 # The keys are eight different unit vectors, and each question is one of them with a little noise. A dictionary would find none of the noisy ones. Cold attention finds them.
 #
-# ### Exercise · How cold? (6 minutes, ●●○)
-# Write a temperature at which the best key takes all but `eps`. Many are right; up to 100 times colder than needed is fine, so one constant cannot do for all scores.
+# ### Exercise: hard_lookup
 
 
 # %%

@@ -12,7 +12,7 @@
 # Every text on attention divides the scores by √d and says why in one sentence. You measure that sentence. Half of it holds.
 #
 # **After this lesson you can**
-# - say what d is, and name the famous bug;
+# - say what d is, and find the lecture's bug;
 # - measure what a larger d does to scores, weights and gradients, and where the usual story is false;
 # - say what the scale buys in training, and what it does not.
 #
@@ -34,8 +34,8 @@ from transformer_lab.training import train
 _ = torch.manual_seed(0)
 
 # %% [markdown]
-# ## Does a longer key need a smaller voice?
-# A score is a dot product of a **query** and a **key**. With `d` numbers in each, it adds up `d` products. Some are positive, some negative. As `d` grows, does the sum stay about the same size?
+# ## Do more numbers need a smaller scale?
+# A score is a dot product of a **query** and a **key**. With `d` numbers in each, it adds up `d` products. Some are positive, some negative. Call the standard deviation of the sums, how far they typically lie from their mean, their **spread**. As `d` grows, does it stay about the same?
 
 # %% tags=["q-07"]
 predict(
@@ -46,7 +46,7 @@ predict(
 
 
 # %% [markdown]
-# Run it. Each dot is the **spread**, the standard deviation, of 20,000 scores.
+# Run it. Each dot is the spread of 20,000 scores. On these axes a root is a straight line of slope 0.5.
 
 
 # %% tags=["q-07"]
@@ -78,7 +78,7 @@ claim("03-scaled-spread", spread / torch.tensor(widths).sqrt())
 outcome("03-spread", "grows about 16-fold")
 
 # %% [markdown]
-# Adding `d` independent numbers adds their *variances*. Each product has the variance 1, so the sum has d, and its spread is √d. Divide by √d, and the spread is 1 for every width. So far the one sentence is right.
+# The **variance** is the square of the spread. A product of two independent numbers of mean 0 and variance 1 has the variance 1 · 1 = 1. Variances of independent numbers add up, so the sum of d products has variance d and spread √d. Divide by √d, and the spread is 1 for every width. So far the one sentence is right.
 #
 # ## Which d?
 # A model of **width** D = 512, so many numbers in each state, with H = 8 heads gives each head d = D / H = 64 numbers. Each head takes its own dot products, so the sum has 64 terms. A well-known recorded lecture divides by √512 all the same. What does that cost?
@@ -87,10 +87,9 @@ outcome("03-spread", "grows about 16-fold")
 claim("03-wrong-width", scores(64).std() / math.sqrt(512))
 
 # %% [markdown]
-# The scores come out √8 times too small. No error, no warning, and a model that trains: only its heads begin nearly blind, with weights that hardly differ.
+# The scores come out √8 times too small. Call it the lecture's bug. No error, no warning, and a model that trains: only its heads begin nearly blind, with weights that hardly differ.
 #
-# ### Exercise · The root of which width? (2 minutes, ●○○)
-# A model of width D with H heads gives each head D / H numbers of every query and key. Each head takes its own dot products. Write `my_scale(model_width, heads)`: what a head's scores must be multiplied by, so that their spread is 1 when the entries of queries and keys are independent with mean 0 and variance 1. A well-known recorded lecture gets it wrong.
+# ### Exercise: scale_for
 
 
 # %% tags=["q-07"]
@@ -102,8 +101,7 @@ def my_scale(model_width, heads):
 check("scale_for", my_scale)
 
 # %% [markdown]
-# ### Exercise · Which root is in there? (7 minutes, ●●●)
-# You meet an attention and cannot see its code. Find out from its answers what it multiplies the scores by, to within 1 %. Then you can test any implementation for the lecture's bug.
+# ### Exercise: hidden_scale
 
 
 # %%
@@ -142,8 +140,7 @@ outcome("03-premise", "about 3")
 # When numbers are not independent, √d is wrong as well. How wrong, you can compute.
 
 # %% [markdown]
-# ### Exercise · When the entries are not independent (7 minutes, ●●●)
-# √d holds for independent entries of variance 1. Trained ones are neither. Let `q` and `k`, `(d,)` each, be drawn independently of each other, with mean 0. Among the entries of one vector anything may be related: `query_cov[i, j]` is the mean of `q[i] * q[j]`, `key_cov[i, j]` that of `k[i] * k[j]`, both `(d, d)`. Write `my_variance(query_cov, key_cov)`: the variance of the score q·k, as one number.
+# ### Exercise: score_variance
 
 
 # %%
@@ -191,7 +188,7 @@ claim("03-rows-saturate", plain[2:])
 claim("03-scaled-rows-do-not", scaled)
 
 # %% [markdown]
-# Saturated rows are the extreme. The whole row has a measure too, its **entropy**: 0 when one key has all the weight, the logarithm of S when all S keys have the same. Here it is as a share of that largest value.
+# Saturated rows are the extreme. The whole row has a measure too, its **entropy**, the sum of −w ln w over its weights: 0 when one key has all the weight, the logarithm of S when all S keys have the same. Here it is as a share of that largest value.
 
 
 # %%
@@ -219,8 +216,9 @@ claim("03-entropy-falls", [row[-1] for row in even.values()])
 claim("03-entropy-stays", with_scale)
 
 # %% [markdown]
-# ### Exercise · Rows that have decided (4 minutes, ●●○)
-# A row of attention weights has decided when one of its weights is above 0.99: it hardly learns any more. Write `my_share(query, key, scale)` for `(..., T, d)` and `(..., S, d)`: take the weights as in lesson 02, the softmax of query · key times `scale` over the keys, and return the share of all rows that have decided, a number from 0 to 1.
+# The three curves fall together: however many keys there are, a wide head without the scale ends near a single key. With the scale, a row keeps about nine tenths of the largest entropy, at every width.
+#
+# ### Exercise: saturated_share
 
 
 # %%
@@ -233,12 +231,12 @@ check("saturated_share", my_share)
 
 # %% [markdown]
 # ## Do the gradients vanish?
-# You may have read that "then the gradients vanish". Before you believe it, commit yourself. A row learns through the **Jacobian** of its softmax: how fast weight i moves when score j moves, which is wᵢ(1 − wᵢ) for i = j and −wᵢwⱼ otherwise. Its size is the root of the sum of all squares.
+# You may have read that "then the gradients vanish". Before you believe it, commit yourself. A row learns through the **Jacobian** of its softmax: how fast weight i moves when the number that goes in at j moves. You derive it below. Its size, the root of the sum of all squares, comes from the weights alone: √(Σw² − 2Σw³ + (Σw²)²).
 
 # %% tags=["q-07"]
 predict(
     "03-gradient",
-    "64 keys, d = 64, no scale: compared with the scaled case, the average gradient is …",
+    "64 keys, d = 64, no scale: compared with the scaled case, the average gradient of the softmax is …",
     ["much smaller", "about the same or larger", "exactly 0"],
 )
 
@@ -257,7 +255,7 @@ claim("03-average-gradient-larger", ratio)
 outcome("03-gradient", "about the same or larger")
 
 # %% [markdown]
-# If anything, *larger* without the scale. Turn the dial and look for a place where the usual story holds, and for one where it does not.
+# If anything, *larger* without the scale. Turn the dial, d, the number of keys, and the power of d that divides the scores: 0 is no scale, ½ is √d, 1 is d. Find a place where the usual story holds, and one where it does not. (The dial has 256 rows, so its last digits are its own.)
 
 # %%
 from transformer_lab.instruments.dial import TemperatureDial
@@ -265,7 +263,7 @@ from transformer_lab.instruments.dial import TemperatureDial
 TemperatureDial(d=64, S=64, exponent=0.0, title="What the scale does to a row")
 
 # %% [markdown]
-# So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds, orange where it is false.
+# So where is the usual story true? Here is the whole map: the average gradient without the scale over that with it, for many widths and numbers of keys. Blue is where the story holds for the softmax, orange where it is false.
 
 # %%
 lengths, columns = [4, 16, 64, 256], [4, 8, 16, 32, 64, 128, 256]
@@ -289,7 +287,37 @@ claim("03-few-keys-smaller", 2 ** table[0, -1])
 claim("03-many-keys-larger", 2 ** table[-1, 3])
 
 # %% [markdown]
-# With few keys and a large d the gradients shrink. With many keys they grow: scaled rows over 256 keys are so flat that they hardly react, and a sharper row moves more. An average hides the rest, so look at the rows one by one.
+# With few keys, or a d that is large for their number, the softmax's gradients shrink. With 256 keys they grow at every d here: scaled rows over so many keys are so flat that they hardly react, and a sharper row moves more.
+#
+# But nobody trains a softmax. What learns is the query, and behind it a matrix. The scale stands between the two, so on the way back the gradient is multiplied by it *once more*.
+
+# %% tags=["q-07"]
+predict(
+    "03-query",
+    "The same map, one step further back: the gradient at the query, without the scale over with it …",
+    ["smaller where the map is blue", "smaller everywhere", "larger everywhere"],
+)
+
+
+# %% tags=["q-07"]
+def slope_at_query(d, S, scale, rows=300):
+    """The mean size of the slopes of a row's weights with respect to its query."""
+    query, keys = torch.randn(rows, 1, d), torch.randn(rows, S, d)
+    w = (query @ keys.mT * scale)[:, 0].softmax(-1)
+    away = keys - w[:, None] @ keys  # weight i moves by scale · w_i · (k_i − the mean key)
+    return (scale * (w.square() * away.square().sum(-1)).sum(-1).sqrt()).mean()
+
+
+at_query = [
+    slope_at_query(d, S, 1.0) / slope_at_query(d, S, d**-0.5) for S in lengths for d in columns
+]
+claim("03-at-the-query", at_query)
+
+# %% tags=["q-07"]
+outcome("03-query", "larger everywhere")
+
+# %% [markdown]
+# So the famous sentence is about the softmax, and even there it holds in a corner of the map. A query without the scale gets *larger* gradients, the more so the wider the head. An average hides the rest, so look at the rows one by one.
 
 # %%
 size = {"no scale": slope(weights(64, 64, 1.0)), "1/√d": slope(weights(64, 64, 1 / 8))}
@@ -299,11 +327,10 @@ for name, rows in size.items():
 claim("03-dead-rows", (size["no scale"] < 0.01).float().mean())
 
 # %% [markdown]
-# Without the scale the rows disagree. Some have decided and no longer learn at all; a tenth of them moves more than twice as fast as with the scale. That is a different story from the usual one, and it is the one that the numbers tell: not *small* gradients, but *uneven* ones.
+# Without the scale the rows disagree. Some have decided and hardly learn any more; a tenth of them moves more than twice as fast as with the scale, even before the factor on the way to the query. That is a different story from the usual one, and it is the one that the numbers tell: not *small* gradients, but *uneven* ones.
 
 # %% [markdown]
-# ### Exercise · What a decided row can still learn (7 minutes, ●●●)
-# A row of weights came out of a softmax over S scores. Move score j a little: how fast does weight i move? Write `my_jacobian(weights)`: `(..., S) -> (..., S, S)`, with that slope at `[..., i, j]`. You get the weights, not the scores, and do not need them: weight i is exp(score i) over the sum of all such exps. Look at what comes out for a row that has decided.
+# ### Exercise: softmax_jacobian
 
 
 # %%
@@ -315,8 +342,7 @@ def my_jacobian(weights):
 check("softmax_jacobian", my_jacobian)
 
 # %% [markdown]
-# ### Exercise · Where the usual story begins (4 minutes, ●○○)
-# "Without the scale the gradients vanish." Not at every width: find out where. `unscaled(d)` and `scaled(d)` are functions that measure the mean size of the softmax's slopes at head width d. Write `my_crossover(unscaled, scaled, widths)`: the smallest of the `widths`, a list in any order, at which `unscaled` is below `scaled`; 0 if there is none. Measured curves may cross more than once.
+# ### Exercise: crossover_width
 
 
 # %%
@@ -405,9 +431,9 @@ bold = found[0.03, 256, "no scale"][:, 1] / found[0.03, 256, "1/√d"][:, 1]
 claim("03-bold-rate", bold)
 
 # %% [markdown]
-# Without the scale the start is dreadful: the model is sure, and wrong. With a careful rate it recovers all the same, within 120 steps. With a bold rate, the one that is best for the scaled model, the wide unscaled model is left behind, and the narrow one is not.
+# Without the scale the start is dreadful: the model is sure, and wrong. With the careful rate it recovers all the same, within 120 steps; at d = 16 and 64 it is even ahead, since larger gradients move it further. With the bold rate, the better of the two for the scaled model at every width, it falls behind, and the more so the wider the head.
 #
-# So the scale is not what makes learning possible. It makes the size of the scores, and with it the right learning rate, *independent of d*. You can change the width of a head and keep everything else.
+# So the scale is not what makes learning possible. With it, one rate was the better one for all three widths. Without it, d = 256 needs the smaller one. That is what the scale buys: you can change the width of a head and keep the learning rate.
 #
 # ## When it breaks
 # Three slips, and what each does to fresh scores. No message comes with any of them; only a measurement finds them.
@@ -436,6 +462,6 @@ for name, s in slips.items():
 # `transformer_lab/attention.py`: `attention_weights(query, key, mask, scale)`; the scale is 1/√d unless you give one. `reveal("scale_for")` shows it.
 #
 # ## Summary
-# With independent numbers of spread 1, scores spread as √d, where d is the width of a head. Dividing by √d keeps them at 1. Without it rows decide early, and gradients become uneven: dead in some rows, fast in others, and with many keys larger on average. Training survives that at a careful rate and suffers at a bold one.
+# With independent numbers of spread 1, scores spread as √d, where d is the width of a head. Dividing by √d keeps them at 1. Without it rows decide early, and gradients become uneven: nearly dead in some rows, fast in others, and at the query larger on average. Training survives that at a careful rate and suffers at a bold one.
 #
 # **Next:** [04 · Who may look at whom?](04_masking.ipynb)

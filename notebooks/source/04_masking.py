@@ -14,7 +14,7 @@
 # **After this lesson you can**
 # - write the masks of an encoder, a decoder and a translator, with padding;
 # - prove that no output depends on the future, for any layer, from outside;
-# - name the four things that libraries do with a row that may see nothing, and the two meanings of True.
+# - name the four things that programs do with a row that may see nothing, and the two meanings of True.
 #
 # About 45 minutes to read and touch, 35 for six exercises. You need: attention from lesson 02. Terms: [glossary](glossary.ipynb).
 
@@ -40,9 +40,9 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## A wonderful loss
-# A model reads a text and gives, at every place, a score to each token that could come next, its **logits**. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The best possible loss is that of guessing, ln 10 = 2.303.
+# A model reads a text and gives, at every place, a score to each token that could come next, its **logits**. This text is pure chance: each token is one of ten, drawn evenly. There is nothing to learn. The loss is −ln of the share that the model gave to the right token, on average. Ten equal shares cost ln 10 = 2.303, and nothing can do better.
 #
-# Here is a small model that sees the whole text while it predicts.
+# Here is a small model that sees the whole text while it predicts. `glorot` draws its first weights; the logit of a token is the dot product of the state with that token's own vector.
 
 # %% tags=["q-05"]
 predict(
@@ -120,8 +120,7 @@ claim("04-masked-loss", [loss_after(causal_mask(T), seed) for seed in range(3)])
 # %% [markdown]
 # The same model, data and steps, with the mask: back to guessing, as it must be.
 #
-# ### Exercise · Nobody looks ahead (4 minutes, ●○○)
-# Write the table for T queries and S ≥ T keys. The queries are the *last* T positions: query 0 stands at place S − T. S = T is the usual case; S > T is what you need when earlier keys were kept.
+# ### Exercise: causal_mask
 
 
 # %%
@@ -151,7 +150,7 @@ MaskPainter("window", T=8, width=2, layers=1, title="Each position sees itself a
 # %% [markdown]
 # Try these, and say what you expect before you look:
 # 1. Move the layers from 1 to 4. Which positions reach the last one?
-# 2. Choose the causal rule, and allow one cell above the diagonal. Who knows of the future now, with one layer, and with three?
+# 2. Choose the causal rule, and allow row 1, column 5. Who sees too far, with one layer, and with three?
 # 3. Forbid a whole row.
 
 # %%
@@ -165,7 +164,7 @@ claim("04-reach", four_layers[-1].sum())
 outcome("04-reach", "5: one more with each layer")
 
 # %% [markdown]
-# The product of a mask with itself is True where a path of two steps exists, its fourth power where one of four does. Information goes on from layer to layer, one step of the mask at a time. So a narrow window can still carry a long text, if the stack is deep. And a leak spreads: one wrong cell in one layer, and soon everybody behind it knows.
+# Write the mask as ones and zeros, and multiply it by itself: a cell is above 0 where a path of two steps exists. Its fourth power tells the paths of four. Information goes on from layer to layer, one step of the mask at a time. So a narrow window can still carry a long text, if the stack is deep. And a leak spreads: when position 1 sees position 5, positions 2 to 4 know of it one layer later. Only a cell right above the diagonal stays alone.
 #
 # ## A proof, from outside
 # A **Jacobian** holds the slope of every output with respect to every input. If output `t` does not depend on input `s`, that slope is 0. Here it is for a stack of two layers. Each cell is the size of all slopes between two positions.
@@ -220,9 +219,9 @@ claim("04-jacobian-zero", later)
 outcome("04-jacobian", "exactly 0")
 
 # %% [markdown]
-# Not small: zero. A weight of 0 times anything is 0, and its slope is 0 too. No rounding can get in.
+# Not small: zero. A weight of 0 times anything is 0, and its slope is 0 too.
 #
-# You can ask the same question without slopes. Change the last tokens, and look whether any output before them moves. This is **prefix invariance**; it also works for code that you cannot look into.
+# You can ask the same question without slopes. Change the last tokens, and look whether any output before them moves. This is **prefix invariance**; it also works for code that you cannot look into. Here the answer need not be exactly 0: a sum in another order may differ in its last digit. Take a move below 1e-5 for none.
 
 
 # %% tags=["q-05"]
@@ -240,8 +239,7 @@ claim("04-prefix-moves-without", [early_outputs_move(None, seed) for seed in ran
 claim("04-prefix-stays-with", [early_outputs_move(causal_mask(8), seed) for seed in range(5)])
 
 # %% [markdown]
-# ### Exercise · Find the leak (10 minutes, ●●●)
-# Somebody hands you a layer. Is it causal? You may call it as often as you like. Write the first position whose output changes when only *later* inputs change, or −1.
+# ### Exercise: find_the_leak
 
 
 # %%
@@ -287,7 +285,7 @@ claim("04-mask-after-softmax", moved)
 outcome("04-after", "rows no longer sum to 1, and the future leaks")
 
 # %% [markdown]
-# A forbidden key takes its share in the sum below the fraction. So the *size* of what is left tells about the future: outputs 0 to 4 moved, although only key 5 changed.
+# A forbidden key has already taken its share of the sum that every weight is divided by. So the *size* of what is left tells about the future: outputs 0 to 4 moved, although only key 5 changed.
 #
 # ## Padding
 # Sentences in a batch differ in length. Short ones are filled up with a token that means nothing, **padding**. Nobody may look at it. The lengths say what is real.
@@ -341,7 +339,7 @@ outcome("04-pads", "only the outputs at padding")
 # %% [markdown]
 # Hiding the keys is enough. Outputs at padding exist and mean nothing: nobody looks at them, and the loss leaves them out. Hiding the queries as well would give rows that see nothing, and those are trouble, as you will see.
 #
-# Some libraries save work on padding. The same weights in torch's own encoder, once in training mode, once in evaluation mode, with nothing random in it:
+# Some libraries save work on padding. Here is torch's own encoder, run twice with the same weights: in training mode and in evaluation mode, with nothing random in it. Its `ignore` is True *at* padding, the opposite of our rule; more on that below.
 
 # %% tags=["q-12"]
 torch.manual_seed(0)
@@ -357,13 +355,13 @@ apart = (training - evaluation).abs().amax(-1)
 claim("04-torch-modes-at-real", apart[~ignore].max())
 
 # %% tags=["q-12"]
+print("at padding, in evaluation:", evaluation[ignore].unique().tolist())
 claim("04-torch-modes-at-padding", apart[ignore].max())
 
 # %% [markdown]
-# Two modes, two outputs, and both are right: the difference lies at padding only. Compare models at real tokens, never at padding.
+# Two modes, two outputs, and both are right: the difference lies at padding only. In evaluation mode torch leaves padding out and gives zeros there. Compare models at real tokens, never at padding.
 #
-# ### Exercise · Nobody looks at padding (4 minutes, ●○○)
-# Sentences of a batch differ in length. Short ones are filled up at the end with padding, until each holds S tokens. Write `my_padding_mask(lengths, S)`: from `lengths` `(B,)`, the number of real tokens of each sample, make a boolean mask `(B, 1, S)`, True where the key is a real token. The axis of length 1 stands for the queries: the same rule for all of them.
+# ### Exercise: padding_mask
 
 
 # %%
@@ -390,8 +388,7 @@ check("padding_mask", my_padding_mask)
 MaskPainter(source=6, target=5, length=4, layers=2, title="A source of 4 tokens and 2 of padding")
 
 # %% [markdown]
-# ### Exercise · Which mask goes where? (7 minutes, ●●○)
-# A translator reads a padded source (S tokens) and writes a padded target (T tokens). In the encoder, source tokens look at each other; in the decoder, target tokens do; in cross-attention, target tokens look at source tokens. Write `my_masks(source_lengths, target_lengths, S, T)`, which ends `return encoder, decoder, cross`. Lengths are `(B,)`, padding stands at the end. Nobody looks at padding, and no target token at later target tokens. Hide keys, not queries: a padding query follows the same rules. Boolean, in any shape that broadcasts to `(B, queries, keys)`.
+# ### Exercise: combine_masks
 
 
 # %% tags=["q-04"]
@@ -439,7 +436,7 @@ claim("04-minus-1e9-is-uniform", found["fill with -1e9"])
 outcome("04-nobody", "all equal")
 
 # %% [markdown]
-# Four libraries' habits, four answers. −∞ gives NaN, which spreads to every weight of the model with the next step. −1e9 gives equal weights: the row attends to the padding, all of it, and nobody notices. The fused kernel gives zeros. The module changes its mind with its mode.
+# The first two lines show a weight, the others a number of the output. Four habits, four results. −∞ gives NaN, which spreads to every weight of the model with the next step. −1e9 gives equal weights: the row attends to the padding, all of it, and nobody notices. The fused kernel gives zeros. The module changes its mind with its mode.
 #
 # Here a row that may see nothing gives *zeros*, on every path, and its gradients are finite.
 
@@ -471,8 +468,7 @@ outcome("04-1e4", "to the forbidden keys")
 # %% [markdown]
 # All of it. Only differences count, and −10,000 is *larger* than −20,000. Fill with the lowest number that the type can hold, then set forbidden weights to 0; that is what the package does.
 #
-# ### Exercise · Weights under a mask (7 minutes, ●●○)
-# Write `my_masked_weights(scores, mask)`: attention weights from scores `(..., T, S)` and a boolean mask that broadcasts to them, True = may look. Softmax runs over the allowed keys of each row: they share the whole weight, forbidden keys get 0. A row in which nothing is allowed becomes all zeros. Scores may be large, like 10,000 or -20,000. Gradients are compared as well: they must be right, and finite in every row.
+# ### Exercise: masked_weights
 
 
 # %%
@@ -507,7 +503,7 @@ claim("04-polarity", weights[0, 0, 1:].sum())
 outcome("04-polarity", "everything but itself: the future")
 
 # %% [markdown]
-# In `F.scaled_dot_product_attention` True means *may look*, in `nn.MultiheadAttention` it means *ignore*. The code runs, the shapes fit, the loss falls: to 0, by copying. The last row sees nobody and is NaN. In this course the opposite meaning exists in one function, `to_torch_ignore`, at the border to torch.
+# In `F.scaled_dot_product_attention` True means *may look*, in `nn.MultiheadAttention` it means *ignore*. The code runs, the shapes fit, and every position sees its answer. The last row sees nobody: there you get NaN or zeros, by the module's mode, as above. In the package the opposite meaning exists in one function, `to_torch_ignore`, at the border to torch.
 #
 # The same module has a second trap. Without `batch_first=True` it takes the first axis for time. What does a sample then look at?
 
@@ -538,12 +534,7 @@ outcome("04-batch", "moves")
 # Attention ran over the batch: every text read its neighbours. Nothing warns you. Change one sample and look at another; with the right axis the difference is exactly 0.
 
 # %% [markdown]
-# ### Exercise · True means the opposite (5 minutes, ●●○)
-# torch's `nn.MultiheadAttention` takes one boolean tensor, `attn_mask`, in which True means: do
-# *not* look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
-# each head of each sample, in this order: first all H heads of sample 0, then all H heads of sample
-# 1, and so on. Write `my_torch_mask(mask, H)`. It gets one of our masks, `(T, S)` or `(B, T, S)`,
-# True = may look, and returns the same rule as `attn_mask` for H heads.
+# ### Exercise: to_torch_ignore
 
 
 # %%
@@ -599,12 +590,12 @@ print("NaN:", torch.full((1, 3), -math.inf).softmax(-1).tolist())
 
 # %% [markdown]
 # 1. **The mask does not fit the scores.** Queries are rows, keys are columns. A mask per sample needs its axis for the queries.
-# 2. **The mask is not boolean.** Ones and zeros would be *added* to the scores by torch's kernel, and hide nothing. Compare: `ones > 0`.
+# 2. **The mask is not boolean.** Ones and zeros would be *added* to the scores by torch's kernel, and hide nothing. Make it boolean by a comparison: `ones > 0`.
 # 3. **NaN everywhere.** A row that may see nothing met −∞. Find the row, then ask why it is empty.
 
 # %% [markdown]
 # ## Where this lives
-# `transformer_lab/masks.py`: `causal_mask`, `padding_mask`, `token_mask` from ids, `window_mask`, `prefix_mask`, `combine`, `to_torch_ignore`. `transformer_lab/attention.py` applies them. `reveal("masked_weights")` shows how.
+# `transformer_lab/masks.py`: `causal_mask`, `padding_mask`, `token_mask` from ids, `window_mask`, `prefix_mask` (causal behind a first part that sees itself whole), `combine`, `to_torch_ignore`. `transformer_lab/attention.py` applies them. `reveal("masked_weights")` shows how.
 #
 # ## Summary
 # A mask says who may look at whom, and it acts on the scores. The proof that it holds is a slope of exactly 0, or outputs that stay when the future changes. Padding is hidden as a key; its outputs mean nothing. Rows that see nobody, and the two meanings of True, are where programs go wrong without a word.

@@ -134,8 +134,7 @@ outcome("05-slices", "all of them")
 # What is cut is the *query*, which a full matrix has already mixed from all numbers of the input. A head does not own a part of the embedding.
 
 # %% [markdown]
-# ### Exercise · Cut into heads (4 minutes, ●○○)
-# Each token has a query of D numbers. With H heads, head 0 takes the first d = D / H of them, head 1 the next d, and so on. Write `my_split(x, H)`: `(B, T, D) -> (B, H, T, d)`. So `result[b, h, t]` holds d numbers that stand next to each other in `x[b, t]`. The heads get an axis of their own, in front of the tokens, so that one matrix product serves all heads at once.
+# ### Exercise: split_heads
 
 
 # %%
@@ -147,8 +146,7 @@ def my_split(x, H):
 check("split_heads", my_split)
 
 # %% [markdown]
-# ### Exercise · Put the heads together again (3 minutes, ●○○)
-# Now back. Write `my_merge(heads)`: `(B, H, T, d) -> (B, T, D)` with D = H · d. For each token the d numbers of head 0 come first, then those of head 1, and so on. It undoes the split: merging what was cut into heads gives the tensor that you began with.
+# ### Exercise: merge_heads
 
 
 # %%
@@ -160,8 +158,7 @@ def my_merge(heads):
 check("merge_heads", my_merge)
 
 # %% [markdown]
-# ### Exercise · Many heads at once (8 minutes, ●●○)
-# Write `my_multi_head(x, W_query, W_key, W_value, W_output, H)`: self-attention with H heads, `(B, T, D) -> (B, T, D)`. All four matrices are `(D, D)` and are applied as `x @ W`. Project x to queries, keys and values. Head h takes numbers h · d to (h + 1) · d of each, where d = D / H, and attends by itself, with scale 1/√d and no mask. Put the heads side by side again, then apply `W_output`. Your split and merge of before may help.
+# ### Exercise: multi_head
 
 
 # %%
@@ -253,8 +250,7 @@ for name, row in zip(ways, apart.tolist()):
 claim("05-six-ways", apart.max())
 
 # %% [markdown]
-# ### Exercise · Your weights in torch's module (6 minutes, ●●○)
-# Four `nn.Linear(D, D)` make up your attention. To compare it with `nn.MultiheadAttention`, copy them: torch keeps the weights for query, key and value in one tall matrix `in_proj_weight` `(3D, D)`, in that order from top to bottom, and their biases in `in_proj_bias` `(3D,)`. The output is an ordinary linear map, `out_proj`. Every weight is applied as nn.Linear does it: `x @ W.T + b`. Write `my_torch_weights(query, key, value, output)`, which takes the four nn.Linear and returns `in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias`.
+# ### Exercise: to_torch_attention
 
 
 # %%
@@ -266,10 +262,9 @@ def my_torch_weights(query, key, value, output):
 check("to_torch_attention", my_torch_weights)
 
 # %% [markdown]
-# ### Exercise · Few keys for many queries (6 minutes, ●●○)
 # Keys and values are kept while a model writes, and they are large. Many models let several query heads share one key head.
 #
-# H query heads share K heads of keys and values, and K divides H. Neighbours share: the first H / K query heads use key/value head 0, the next H / K use head 1, and so on. Write `my_grouped(query, key, value)`: `(B, H, T, d), (B, K, S, d), (B, K, S, d) -> (B, H, T, d)`, with scale 1/√d and no mask. H and K are read off the shapes. K = H is ordinary attention, K = 1 one head for all.
+# ### Exercise: grouped_query
 
 
 # %%

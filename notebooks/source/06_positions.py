@@ -140,8 +140,7 @@ outcome("06-causal", "moves with 2 layers, not with 1")
 # at place p, and its sine and its cosine go into the columns 2i and 2i + 1. Hand 0 turns by 1 radian at each step; the last one needs about 60,000 steps for one turn, if D is large.
 
 # %% [markdown]
-# ### Exercise · Clocks, fast and slow (6 minutes, ●●○)
-# Write `my_waves(length, d_model, base=10_000.0)`, the table of sinusoidal positions: `(T, D)`, where T is `length` and D is `d_model`, an even number. Row p belongs to position p = 0, 1, 2… Columns 2i and 2i + 1 are a pair: they hold the sine and the cosine of one angle, p / base^(2i/D), in radians. So pair 0 turns by 1 at each step, and later pairs turn more slowly.
+# ### Exercise: sinusoidal
 
 
 # %%
@@ -267,8 +266,7 @@ claim("06-batch-axis", (added - added[:, :1]).abs().max())
 # No message. Every text gets one row, the same for all of its words: the bag of words is back, and what a text means depends on where it stands in the batch. Can you tell from outside?
 
 # %% [markdown]
-# ### Exercise · Which axis got the positions? (6 minutes, ●●○)
-# `add(x)` is somebody's code: it adds rows of a table to embeddings x, `(B, T, D)`, and may first multiply x by a number. You cannot see inside. Write `my_axis(add, x)`. It returns along which axis the added rows change: `"time"`, as they should, `"batch"`, `"both"` or `"neither"`. The x that you get is an example, full of random numbers; you may call `add` on any tensor of its shape. B and T are at least 2, and may be equal.
+# ### Exercise: find_the_batch_axis
 
 
 # %%
@@ -386,8 +384,7 @@ outcome("06-rotary", "stays the same")
 # Turning both by the same angle leaves the angle *between* them. That is why the product knows m − n and nothing else, for any query and key. And a turn keeps the length of a vector: no place is louder than another.
 
 # %% [markdown]
-# ### Exercise · Turn the queries and the keys (8 minutes, ●●●)
-# Write `my_rotary(query, key, offset=0)`, both `(B, H, T, d)` with an even d. Return both, turned by position: token t stands at p = offset + t. In each vector, number i of the first half, a, and number i of the second half, b, are a point (a, b); i counts from 0. Turn it by the angle w = p / 10000^(2i/d), in radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`. Keep shape and dtype.
+# ### Exercise: rotary
 
 
 # %%
@@ -437,8 +434,7 @@ outcome("06-move", "sinusoidal only")
 # The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them. The second tab shows the slopes of ALiBi: which heads still see a word 20 places away?
 
 # %% [markdown]
-# ### Exercise · What is far away counts less (6 minutes, ●●○)
-# Write `my_alibi(n_heads, T, S)`: a bias `(H, T, S)` that is added to the scores, where H is `n_heads`, a power of two. For every step between a query and a key, head h takes off its slope, 2^(−8h/H), with h = 1…H. The distance counts to both sides alike; a mask may hide the future later. The T queries are the *last* T of the S positions: the last query stands where the last key is.
+# ### Exercise: alibi
 
 
 # %%

@@ -159,8 +159,7 @@ outcome("07-axis", "changes")
 # %% [markdown]
 # A leak past any mask: the norm is no attention, and asks no mask. Lesson 04's test, change the future and look at the past, finds it.
 #
-# ### Exercise · Mean 0, variance 1 (5 minutes, ●●○)
-# Write `my_layer_norm(x, weight, bias, eps=1e-5)` by hand: `(..., D), (D,), (D,) -> (..., D)`. Each vector of D numbers is on its own. Take its mean away. The variance is the mean of the squares of what is left, their sum divided by D. Add `eps` to the variance and take the square root; divide by that. Then multiply by `weight` and add `bias`, number by number.
+# ### Exercise: layer_norm
 
 
 # %% tags=["q-06"]
@@ -189,10 +188,9 @@ claim("07-annotated-wide", off[512])
 # %% [markdown]
 # Nearly harmless when you train a wide model from the start; wrong when you load somebody's weights, and wrong in every small test.
 #
-# ### Exercise · The same without the mean (4 minutes, ●○○)
 # **RMSNorm** leaves out the mean and the shift, and divides by the root of the mean square. Newer models use it. Whether it costs anything, you measure below.
 #
-# Write `my_rms_norm(x, weight, eps=1e-5)`: `(..., D), (D,) -> (..., D)`. Take the mean of the squares of a vector's D numbers, add `eps`, take the square root: that is the vector's size. Divide the vector by it, then multiply by `weight`, number by number.
+# ### Exercise: rms_norm
 
 
 # %%
@@ -241,8 +239,7 @@ outcome("07-alone", "6: each token only with itself")
 # %% [markdown]
 # Attention brings things to a token; the feed-forward works on what has arrived, and knows nothing of its neighbours. Attention fetches, the feed-forward computes.
 #
-# ### Exercise · Up, bend, down (4 minutes, ●○○)
-# Write `my_feed_forward(x, up, up_bias, down, down_bias)`, in letters `(..., D), (D, F), (F,), (F, D), (D,) -> (..., D)`. The matrix `up` takes each token from D numbers to F, `down` takes it back to D; each adds its bias. Between them every number z becomes gelu(z) = z · Φ(z), where Φ(z) is the share of a normal distribution below z; `torch.nn.functional.gelu` computes it. There is no residual here: the layer adds it.
+# ### Exercise: feed_forward
 
 
 # %%
@@ -294,8 +291,7 @@ claim("07-head-writes-everywhere", written[1] - written[0])
 # A layer has two parts, each with its addition and its norm. Texts and codes disagree on where the norm stands. **Post-norm**, the paper of 2017: `norm(x + f(x))`, on the stream itself. **Pre-norm**, most models since GPT-2: `x + f(norm(x))`, on the copy that the part reads.
 
 # %% [markdown]
-# ### Exercise · Two parts, two norms, one flag (6 minutes, ●●○)
-# Write `my_encoder_layer(x, attend, feed, norm1, norm2, norm)`. You get four functions `(B, T, D) -> (B, T, D)`; only their order is yours. A layer has two parts: first self-attention, `attend` with `norm1`, then the feed-forward, `feed` with `norm2`. Each part adds what it computes to what came into the part. With `norm="pre"` the part computes from a normed copy of what came in, and the sum stays as it is. With `norm="post"` it computes from what came in, and the sum is normed.
+# ### Exercise: encoder_layer
 
 
 # %% tags=["q-01"]
@@ -552,8 +548,7 @@ outcome("07-deep", "rises above guessing")
 # A translator's decoder has a third part: **cross-attention**, between the other two. Its queries come from the text being written, its keys and values from the source, which you saw in lesson 00. Nothing else is new: one more norm, one more addition.
 
 # %% [markdown]
-# ### Exercise · A layer that reads a source (6 minutes, ●●○)
-# Write `my_decoder_layer(x, source, attend, cross, feed, norm1, norm2, norm3)`. x is `(B, T, D)`; `source`, `(B, S, D)`, is what the encoder made of another text. Three parts follow each other, with norm1, norm2 and norm3: causal self-attention, `attend(x)`; cross-attention, `cross(x, source)`, whose queries come from x; the feed-forward, `feed(x)`. All are pre-norm, as before: a part computes from a normed copy of what came in, and the result is added. The encoder has normed the source already.
+# ### Exercise: decoder_layer
 
 
 # %%

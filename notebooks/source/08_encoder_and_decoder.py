@@ -94,8 +94,7 @@ live.run()
 # The loss is a mean over pieces. A reader wants the whole word. "sechs-und-vierzig" for 42 has three pieces of four right, and is a wrong number. The measure is **exact match**: the share of texts that are right from the first piece to `<end>`.
 
 # %% [markdown]
-# ### Exercise · Wholly right, or not (6 minutes, ●●○)
-# Write `my_match(written, targets, end)`: the share of sentences that are wholly right. Both tensors are `(B, T)`. Each target has the id `end` after its last word; what follows in that row is filling, with whatever id, and may even be `end` again. A sentence is right if `written` holds the same tokens at the same places up to and including the target's first `end`. What comes after that place does not matter, on either side.
+# ### Exercise: exact_match
 
 
 # %%
@@ -302,8 +301,7 @@ outcome("08-cross", "the keys, and the values")
 # 3 places ask, 5 words answer: the weights are a rectangle, (T, S), and the result has a row for each that *asked*. Shuffle the states, and nothing moves: key and value travel together, it is a look into a dictionary. Choose T ≠ S whenever you test such code. With T = S, the sides can be swapped and every shape still fits.
 
 # %% [markdown]
-# ### Exercise · The decoder looks at the source (7 minutes, ●●○)
-# Write `my_cross(decoder, encoder, to_query, to_key, to_value, real)`, cross-attention with one head. The decoder's states `(B, T, D)` ask. What they compare themselves with and what they take away both come from the encoder's states `(B, S, D)`. Each matrix `(D, d)` is multiplied from the right, without bias. `real (B, S)` is True where the source is no padding. Scale by 1/√d. The result is `(B, T, d)`; where a source is all padding, it is zeros.
+# ### Exercise: cross_attention
 
 
 # %%
@@ -368,8 +366,7 @@ for name, ids in (("reads", shown[0, :-1]), ("predicts", shown[0, 1:])):
     print(f"{name:9}", *(f"{task.german.pieces[i]:8}" for i in ids))
 
 # %% [markdown]
-# ### Exercise · What the decoder may read (4 minutes, ●○○)
-# In training the decoder reads the right answer, one place late: at place t it has read everything before t and has to predict target t. Write `my_shift(targets, start)`, which makes its input from the targets, `(B, T) -> (B, T)`: every sentence begins with the id `start`, each token moves one place to the right, and the last one falls off. Padding moves like any token.
+# ### Exercise: shift_right
 
 
 # %%
@@ -555,8 +552,7 @@ outcome("08-padding", "falls: the translator looks better")
 # The words are as wrong as before. Only the padding is right, and there is more of it. A score that you can raise by choosing longer batches measures your batches.
 
 # %% [markdown]
-# ### Exercise · A loss that padding cannot move (5 minutes, ●●○)
-# Write `my_loss(logits, targets, pad_id)`: the mean cross-entropy, in nats, of the targets that are not padding. `logits (B, T, V)` belong to the same places as `targets (B, T)`, which need no shift here. A target's cross-entropy is minus the logarithm of the probability that the softmax gives to it. Every real token of the batch counts the same, in a short sentence or a long one. The result is one number, as a tensor.
+# ### Exercise: loss_without_padding
 
 
 # %%
@@ -571,8 +567,7 @@ check("loss_without_padding", my_loss)
 # ## How is a translation written?
 # Take the likeliest piece, append it, ask again: **greedy** decoding.
 #
-# ### Exercise · One token at a time (6 minutes, ●●○)
-# Write `my_decode(step, start, end, max_len)`. `step` is a decoder that has read its source: it takes the list of all token ids so far, beginning with `start`, and gives logits `(T, V)`. Row t says what comes after token t, so only the last row is news. Take the likeliest token, append it, ask again. Stop after the id `end`, or when `max_len` tokens are written. Return the list of new ids: `end` belongs to it if it came, `start` does not.
+# ### Exercise: greedy_decode
 
 
 # %%
@@ -643,8 +638,7 @@ outcome("08-beam", "moves by less than 5 in 100")
 # Likelier, and hardly better. What is wrong is the model's opinion, and a wider search finds that opinion more exactly. Beams help where a model is good and greedy is careless; they do not know more than the model.
 
 # %% [markdown]
-# ### Exercise · One step of beam search (10 minutes, ●●●)
-# W texts are being written. `scores (W,)` holds the log-probability of each so far, `logits (W, V)` what the decoder says about its next token. Each text may go on with each token, which adds that token's log-probability: W·V candidates. A text that is `finished (W,)` has one candidate only: `end` again, which adds 0. Write `my_beam(scores, logits, finished, end)`: keep the best W of all candidates, in any order. Return their `scores`, the `texts` they go on (0 … W - 1) and their `tokens`, `(W,)` each.
+# ### Exercise: beam_step
 
 
 # %%
@@ -660,8 +654,7 @@ check("beam_step", my_beam)
 # For numbers the true **alignment** is known: "zwei" comes from "two", "vier" and "zig" both from "forty", and "und" from nothing. In each row, does the largest weight lie on the true word? A place without a true word does not count.
 
 # %% [markdown]
-# ### Exercise · Does it look at the right word? (5 minutes, ●○○)
-# Cross-attention's `weights (B, T, S)` say how much each target place looks at each source place. `truth (B, T)` holds the source place, from 0, that each target token really translates; it is -1 for tokens without one and for padding. Write `my_alignment(weights, truth)`: of the target places that have a true source place, the share whose largest weight lies on it. Every such place of the batch counts the same.
+# ### Exercise: alignment_score
 
 
 # %%

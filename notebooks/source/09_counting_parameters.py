@@ -71,8 +71,7 @@ claim("09-block-term-by-term", H * head + output - theirs)
 # %% [markdown]
 # H heads of width D / H are three full matrices, D × D, whatever H is. With the output projection the block holds 4·D² weights and 4·D biases.
 #
-# ### Exercise · Four matrices and their biases (5 minutes, ●○○)
-# The model is D wide, its H query heads d = D / H each. Keys and values have K heads of that same width: K = H is usual, fewer is the grouped attention of lesson 05. Where `bias` is False, no linear layer has biases. The norm beside the block does not count.
+# ### Exercise: count_attention
 
 
 # %%
@@ -108,8 +107,7 @@ outcome("09-two-thirds", "about two thirds")
 # %% [markdown]
 # 8·D² against 4·D². (`only` adds up the components with these words in their names.) Attention carries something from token to token. The larger part of a layer works on each token alone, as you saw in lesson 07.
 #
-# ### Exercise · A layer to the last parameter (6 minutes, ●●○)
-# Attention, feed-forward from D to F and back, and two norms. Where `bias` is False, the linear layers have no biases and the norms no shift. The number of heads is not given. Why does it not matter?
+# ### Exercise: count_layer
 
 
 # %%
@@ -150,8 +148,7 @@ outcome("09-decoder", "about a third more")
 # %% [markdown]
 # A mask has no parameters. (On the device `meta` a module has shapes and no numbers, so it takes no memory.) The difference is the cross-attention of lesson 08: a whole block with four matrices of its own, and its norm.
 #
-# ### Exercise · What a decoder layer has more (5 minutes, ●●○)
-# All biases, every norm with scale and shift. With `cross` the layer is a translator's. Without, it is one of a language model such as GPT-2, which has no encoder to look at.
+# ### Exercise: count_decoder_layer
 
 
 # %%
@@ -167,8 +164,7 @@ check("count_decoder_layer", my_decoder_count)
 # Before the layers stand the tables: a vector of D numbers for each token of the vocabulary, V · D, and in GPT-2 one for each position. Behind the layers: a last norm, and the **output head** that gives a score to each token of the vocabulary. The head may use the token vectors as its matrix. It is **tied** then.
 
 # %% [markdown]
-# ### Exercise · Whose 124 million is this? (8 minutes, ●●○)
-# V token vectors, `max_len` position vectors, L layers without cross-attention (all biases, F = 4·D), one norm after the last layer, and a head from D to V without a bias, which may be tied. GPT-2 small is (50257, 1024, 768, 12, tied). It comes to exactly 124,439,808.
+# ### Exercise: count_model
 
 
 # %% tags=["q-09"]
@@ -519,8 +515,7 @@ outcome("09-117", "the vocabulary of GPT-1")
 # ## A table that does not follow from its text
 # "Attention Is All You Need" describes its models in full, says that the vocabulary has about 37,000 tokens, and prints their sizes in table 3: base 65 million, big 213 million. Which vocabulary fits?
 #
-# ### Exercise · Which vocabulary fits the table? (10 minutes, ●●●)
-# A post-norm translator has L encoder and L decoder layers with all biases, no norm after a stack, sinusoidal positions, and *one* table of V vectors for source, target and output together. A printed 65 means: any total that rounds to 65 million. Return the smallest and the largest whole V that fits.
+# ### Exercise: vocabulary_from_total
 
 
 # %%
@@ -638,8 +633,7 @@ claim("09-half-at-six-widths", crossover(gpt2) / gpt2.config.d_model)
 # %% [markdown]
 # That is 4,608 tokens for GPT-2 small. "Attention is quadratic, so attention is the cost" is false below that length. GPT-2 reads 1,024 tokens at most, so there it is never true.
 #
-# ### Exercise · How long until attention is half the work? (8 minutes, ●●●)
-# On one side scores and mix: every query with every key, in all H heads of width d = D / H. On the other all products with weight matrices: query, key, value, output, and the feed-forward block D to F to D. Keys and values have K heads. Biases, norms and softmax cost nothing here.
+# ### Exercise: attention_crossover
 
 
 # %%
@@ -732,8 +726,7 @@ held = sum(tensor.nbytes for cache in caches for tensor in cache.held())
 claim("09-cache-measured", held - memory(small, T=64, B=3)["key/value cache"])
 
 # %% [markdown]
-# ### Exercise · What does a long conversation weigh? (4 minutes, ●○○)
-# B texts of T positions, in L layers with K key/value heads of width d = D / H, and `size` bytes for one number.
+# ### Exercise: cache_bytes
 
 
 # %%

@@ -719,7 +719,7 @@ LSTM = Exercise(
     prompt="""
 Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the
 memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds
-four blocks in torch's order: **i**nput, **f**orget, candidate **g**, **o**utput. i, f and o take a
+four blocks in torch's order: input i, forget f, candidate g, output o. i, f and o take a
 sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is
 `o · tanh(new memory)`. Return both: `return h, c`.""",
     reference=lstm_step,

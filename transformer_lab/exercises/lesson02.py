@@ -207,7 +207,8 @@ WEIGHTS = Exercise(
     prompt="""
 Write `my_weights(query, key, scale)`. A score is the dot product of a query and a key, times
 `scale`. The softmax of one query's scores over all keys gives its weights:
-`(..., T, d), (..., S, d) -> (..., T, S)`. There may be a batch in front, and T need not be S.""",
+`(..., T, d), (..., S, d) -> (..., T, S)`. T need not be S. A batch, several texts at
+once, may stand in front: `.transpose(-2, -1)` swaps the last two axes; `.T` is for one matrix.""",
     reference=weights_of,
     cases=qk_cases,
     mistakes=(
@@ -611,7 +612,8 @@ CHOOSE = Exercise(
     minutes=6,
     difficulty=2,
     prompt="""
-Now backwards. Write `my_choice(weights)`, which returns a query `(d,)` and keys `(S, d)` such that
+Somebody wants a given average, say 70 % of the first value, 20 % of the second and 10 % of the
+third. Write `my_choice(weights)`, which returns a query `(d,)` and keys `(S, d)` such that
 `softmax(keys @ query)` is the given `weights` `(S,)`, to within 0.001. Then attention gives exactly
 that average, whatever the values are. You choose `d`. All your numbers must be finite, also where a
 weight is 0.""",

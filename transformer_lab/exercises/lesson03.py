@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -206,6 +207,20 @@ q·k, as one number.""",
             "Your parts can only add. Where q and k are related in opposite ways, they cancel.",
         ),
         Mistake(
+            "pairs-once",
+            lambda query_cov, key_cov: (query_cov * key_cov).triu().sum(),
+            "You count each pair of places once. In the square of a sum, i with j and j with i "
+            "both occur.",
+        ),
+        Mistake(
+            "pairs-four-times",
+            lambda query_cov, key_cov: (
+                2 * (query_cov * key_cov).sum() - (query_cov * key_cov).trace()
+            ),
+            "You double the pairs beside the diagonal. The tables hold i with j and j with i, so "
+            "their sum has them twice already.",
+        ),
+        Mistake(
             "query-alone",
             lambda query_cov, key_cov: query_cov.trace(),
             "The keys play no part in your answer.",
@@ -339,6 +354,16 @@ rows that have decided, a number from 0 to 1.""",
             "You scale by 1/√d, whatever is asked. Here the scale is given.",
         ),
         Mistake(
+            "scaled-twice",
+            lambda query, key, scale: saturated_share(query, key, scale * query.shape[-1] ** -0.5),
+            "You scale by 1/√d as well. The scale that is given is the whole factor.",
+        ),
+        Mistake(
+            "scale-after-softmax",
+            lambda query, key, scale: share((table_of(query, key, 1.0) * scale).amax(-1) > 0.99),
+            "You scale the weights. The scale belongs to the scores, before the softmax.",
+        ),
+        Mistake(
             "scale-divides",
             lambda query, key, scale: saturated_share(query, key, 1 / scale),
             "You divide the scores by the scale. Multiply.",
@@ -420,6 +445,12 @@ such exps. Look at what comes out for a row that has decided.""",
             "sum-forgotten",
             lambda weights: weights.diag_embed(),
             "You treat the sum of exps as fixed. It grows with each score.",
+        ),
+        Mistake(
+            "diagonal-twice",
+            lambda weights: (weights * (1 - weights)).diag_embed() - pairs(weights),
+            "On your diagonal the square of the weight is taken away twice: w(1 − w) is without it "
+            "already.",
         ),
         Mistake(
             "plus",
@@ -604,6 +635,32 @@ once.""",
             "You return a width although it holds nowhere. Return 0 then.",
         ),
         Mistake(
+            "minus-one-where-there-is-none",
+            lambda unscaled, scaled, widths: min(below(unscaled, scaled, widths), default=-1),
+            "Where it holds nowhere, you return -1. Return 0 then.",
+        ),
+        Mistake(
+            "gives-up-early",
+            lambda unscaled, scaled, widths: min(
+                d if unscaled(d) < scaled(d) else 0 for d in [min(widths)]
+            ),
+            "You ask the smallest width alone and give up there. Go on to the next.",
+        ),
+        Mistake(
+            "a-change-only",
+            lambda unscaled, scaled, widths: next(
+                (
+                    d
+                    for before, d in pairwise(sorted(widths))
+                    if d in below(unscaled, scaled, widths)
+                    and before not in below(unscaled, scaled, widths)
+                ),
+                0,
+            ),
+            "You look for a change between two neighbours. Where it holds from the smallest width "
+            "on, nothing changes.",
+        ),
+        Mistake(
             "nothing-where-there-is-none",
             lambda unscaled, scaled, widths: min(below(unscaled, scaled, widths), default=None),
             "Where it holds nowhere, your function returns nothing. Return 0 then.",
@@ -667,6 +724,13 @@ def probe(attention: Callable[..., Tensor], d: int) -> tuple[float, float]:
     return one, other
 
 
+def odds_of_ones(attention: Callable[..., Tensor], d: int) -> Tensor:
+    """p / (1 − p) for the weight p of a key of ones, asked for with ones, beside a key of zeros."""
+    keys = torch.stack([torch.ones(d), torch.zeros(d)])
+    one = attention(torch.ones(1, d), keys, torch.eye(2))[0, 0]
+    return one / (1 - one)
+
+
 HIDDEN = Exercise(
     id="hidden_scale",
     lesson="03",
@@ -675,10 +739,10 @@ HIDDEN = Exercise(
     difficulty=3,
     prompt="""
 You meet an `attention(query, key, value)` and cannot see its code: `(T, d), (S, d), (S, v) ->
-(T, v)`. It is right but for its scale, which may be 1/√d, 1/√D, 1/d, or anything above 0. Write
-`my_scale(attention, d)`: call it with vectors that you choose, and find out from the answer what it
-multiplies the scores by, to within 1 %. Then you can test any implementation for the lecture's
-bug.""",
+(T, v)`. It is right but for its scale, which may be 1/√d, 1/√D, 1/d, or anything above 0, more
+than 1 too. Write `my_hidden_scale(attention, d)`: call it with vectors that you choose, and find
+out from the answer what it multiplies the scores by, to within 1 %. d may be 1. Then you can test
+any implementation for the lecture's bug.""",
     reference=hidden_scale,
     cases=hidden_cases,
     observe=as_number,
@@ -730,6 +794,18 @@ bug.""",
             "difference-of-weights",
             lambda attention, d: probe(attention, d)[0] - probe(attention, d)[1],
             "You subtract weights. Scores differ by the logarithm of the ratio of their weights.",
+        ),
+        Mistake(
+            "from-one-weight",
+            lambda attention, d: odds_of_ones(attention, d).log() / d,
+            "One weight is exactly 1 here, and the other is gone: the row has decided and says no "
+            "more. Ask with shorter vectors, whose scores stay small.",
+        ),
+        Mistake(
+            "from-one-weight-as-a-number",
+            lambda attention, d: math.log(1 / (1 / odds_of_ones(attention, d).item())) / d,
+            "One weight is exactly 1 here, so you divide by 0: the row has decided and says no "
+            "more. Ask with shorter vectors, whose scores stay small.",
         ),
         Mistake(
             "on-top-of-the-root",

@@ -308,9 +308,9 @@ finite in every row.""",
         Mistake(
             "renormalised",
             lambda scores, mask: kept(scores, mask) / kept(scores, mask).sum(-1, keepdim=True),
-            "You mask after the softmax and divide again. A row with nothing allowed is then 0 / "
-            "0, and one far larger forbidden score leaves nothing for the others. Mask the scores "
-            "instead.",
+            "You mask after exp, or after the softmax, and divide. A row with nothing allowed is "
+            "then 0 / 0. Where a forbidden score is far larger, nothing is left for the others, or "
+            "its exp is infinite, and infinite times 0 is NaN. Mask the scores instead.",
         ),
         Mistake(
             "renormalised-with-eps",
@@ -319,6 +319,26 @@ finite in every row.""",
             ),
             "You mask after the softmax and divide again. One far larger forbidden score has then "
             "left nothing for the allowed ones. Mask the scores instead.",
+        ),
+        Mistake(
+            "largest-of-all",
+            lambda scores, mask: (
+                kept(scores, mask) / kept(scores, mask).sum(-1, keepdim=True).clamp(min=1e-9)
+            ),
+            "The largest score of a row may be a forbidden one. Subtract that, and every allowed "
+            "exp is 0. Take the largest of the allowed scores.",
+        ),
+        Mistake(
+            "mask-added",
+            lambda scores, mask: (scores + mask).softmax(-1),
+            "You add True and False, as 1 and 0. A forbidden key keeps its score and most of its "
+            "weight.",
+        ),
+        Mistake(
+            "mask-multiplied",
+            lambda scores, mask: (scores * mask).softmax(-1) * mask,
+            "You multiply scores by the mask: a forbidden score becomes 0. exp(0) is 1 and takes "
+            "its share of the sum before you set the weight to 0.",
         ),
         Mistake(
             "empty-row-nan",
@@ -422,7 +442,7 @@ def three_masks(inputs: tuple[Any, ...], output: Any) -> Tensor:
         except RuntimeError:
             raise Unfit(
                 f"Your {name} mask has shape {tuple(mask.shape)}, which does not broadcast to "
-                f"(B, queries, keys) = {shape}."
+                f"(B, queries, keys) = {shape}. The order is encoder, decoder, cross."
             ) from None
     return torch.cat(whole)
 
@@ -479,6 +499,12 @@ def with_masks(**parts: Part) -> Callable[..., tuple[Tensor, ...]]:
 def causal(queries: Tensor, keys: Tensor) -> Tensor:
     """A lower triangle, square or not, as large as these two say."""
     return torch.ones(queries.shape[-1], keys.shape[-1], dtype=torch.bool).tril()
+
+
+def one_more(padding: Tensor) -> Tensor:
+    """The mask (B, 1, S) that takes the first padding token for a real one."""
+    S = padding.shape[-1]
+    return padding_mask((padding.sum((1, 2)) + 1).clamp(max=S), S)
 
 
 COMBINE = Exercise(
@@ -547,6 +573,26 @@ the same rules. Boolean, in any shape that broadcasts to `(B, queries, keys)`.""
             ),
             "You forbid padding queries to look at anything. Only keys are hidden: what padding "
             "sees does no harm, since nobody looks at padding.",
+        ),
+        Mistake(
+            "encoder-queries-too",
+            with_masks(encoder=lambda source, target: source.mT & source),
+            "Your encoder mask also forbids padding queries to look. Only keys are hidden.",
+        ),
+        Mistake(
+            "decoder-queries-too",
+            with_masks(decoder=lambda source, target: causal(target, target) & target.mT & target),
+            "Your decoder mask also forbids padding queries to look. Only keys are hidden.",
+        ),
+        Mistake(
+            "one-too-many",
+            with_masks(
+                encoder=lambda source, target: one_more(source),
+                decoder=lambda source, target: causal(target, target) & one_more(target),
+                cross=lambda source, target: one_more(source),
+            ),
+            "The first padding token counts as real. Positions are counted from 0: position n is "
+            "the first behind n real tokens.",
         ),
         Mistake(
             "polarity",
@@ -626,7 +672,7 @@ POLARITY = Exercise(
     difficulty=2,
     prompt="""
 torch's `nn.MultiheadAttention` takes one boolean tensor, `attn_mask`, in which True means: do
-**not** look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
+*not* look. It is `(T, S)`, one table for all samples and heads; or `(B * H, T, S)`, a table for
 each head of each sample, in this order: first all H heads of sample 0, then all H heads of sample
 1, and so on. Write `my_torch_mask(mask, H)`. It gets one of our masks, `(T, S)` or `(B, T, S)`,
 True = may look, and returns the same rule as `attn_mask` for H heads.""",
@@ -672,6 +718,12 @@ True = may look, and returns the same rule as `attn_mask` for H heads.""",
                 (~mask).expand(H, *mask.shape) if mask.dim() == 2 else for_heads(~mask, H)
             ),
             "A (T, S) mask stays (T, S): torch uses it for all samples and heads by itself.",
+        ),
+        Mistake(
+            "rows-repeated",
+            lambda mask, H: (~mask).repeat_interleave(H, 0),
+            "Right for (B, T, S). The first axis of a (T, S) mask holds the queries, not samples: "
+            "it stays as it is.",
         ),
         Mistake(
             "batch-lost",
@@ -788,6 +840,7 @@ def leak_cases() -> list[Case]:
         (3, "a causal mask, and softmax over the queries", 0, sums_over_queries),
         (3, "causal attention, LayerNorm over all", 0, lambda x: normed(past(x), x.shape)),
         (4, "a running sum, one feature averaged over all", 0, averages_one_feature),
+        (6, "a stray cell that sees only sizes", 2, lambda x: stray(x.abs())),
         (6, "LayerNorm, then a stray cell", 2, lambda x: stray(normed(x))),
         (6, "a stray cell, then LayerNorm", 2, lambda x: normed(stray(x))),
         (4, "each token by itself", -1, lambda x: (x @ W_VALUE).tanh()),
@@ -815,7 +868,10 @@ def names_the_leak(inputs: tuple[Any, ...], position: Tensor) -> str:
     if right < 0:
         return "There is no leak here: no output changes when only later inputs change."
     if said < 0:
-        return f"There is a leak here: the output at position {right} sees the future."
+        return (
+            f"There is a leak here: the output at position {right} sees the future. A leak may be "
+            "small; only a move below 1e-5 is rounding."
+        )
     return f"The first output that sees the future is at position {right}, not {said:g}."
 
 
@@ -854,6 +910,13 @@ def moves_x_itself(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
     return -1
 
 
+def after_nan(f: Callable[[Tensor], Tensor], x: Tensor, t: int) -> bool:
+    """Whether output t is NaN once all later inputs are."""
+    changed = x.clone()
+    changed[t + 1 :] = math.nan
+    return bool(f(changed)[t].isnan().any())
+
+
 def by_the_gradient_of_a_sum(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
     x = x.clone().requires_grad_()
     slopes = [torch.autograd.grad(f(x)[t].sum(), x)[0][t + 1 :] for t in range(len(x))]
@@ -870,7 +933,7 @@ LEAK = Exercise(
 `f` is a layer, `(T, D) -> (T, D)`. If it is causal, the output at position `t` depends on the
 inputs 0 to `t` alone. You cannot look inside, but you may call it as often as you like. Write
 `my_leak(f, x)`, where `x` `(T, D)` is one input: the first position whose output changes when only
-**later** inputs change, or `-1` if there is none. Change inputs by amounts around 1. An output that
+*later* inputs change, or `-1` if there is none. Change inputs by amounts around 1. An output that
 moves by less than 1e-5 has not changed: that is rounding.""",
     reference=find_the_leak,
     cases=leak_cases,
@@ -915,8 +978,26 @@ moves by less than 1e-5 has not changed: that is rounding.""",
         Mistake(
             "rounding",
             lambda f, x: first(f, x, limit=0.0),
-            "You ask for exact equality. One causal layer here moves by a rounding error, below "
-            "1e-5.",
+            "You take rounding for a leak. A causal layer here moves a little, by less than 1e-5 "
+            "where inputs change by amounts around 1. Allow for that, and do not change by more.",
+        ),
+        Mistake(
+            "nan-put-in",
+            lambda f, x: next((t for t in range(len(x) - 1) if after_nan(f, x, t)), -1),
+            "You put NaN in. 0 times NaN is NaN, so it comes through where the weight is 0. Change "
+            "the inputs to ordinary numbers.",
+        ),
+        Mistake(
+            "itself-changed-too",
+            lambda f, x: first(f, x[:-1], lambda t: slice(t, None)) if len(x) > 1 else -1,
+            "You change position t along with what comes later: its own output may move then. "
+            "Begin at t + 1.",
+        ),
+        Mistake(
+            "sign-turned",
+            lambda f, x: first(f, x, new=lambda rows: -rows),
+            "You turn the signs only. A layer may leak the sizes of later inputs. Change them to "
+            "other numbers.",
         ),
         Mistake(
             "one-number-added",

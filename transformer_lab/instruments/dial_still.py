@@ -47,7 +47,7 @@ def picture(seed: int, d: int, S: int, exponent: float, temperature: float, word
             weight = "bold" if e == exponent else "normal"
             end = 440 + 190 * min(1.0, value / most)
             sheet.write(370, y, SCALES[e], fontweight=weight)
-            for right, colour in ((630, TRACK), (end, QUERY if e == exponent else GREY)):
+            for right, colour in ((630, TRACK), (end, QUERY if e else GREY)):
                 axes.fill([440, right, right, 440], [y - 7, y - 7, y, y], color=colour, lw=0)
             sheet.write(690, y, form.format(value), ha="right", fontweight=weight)
         y += 24

@@ -77,7 +77,8 @@ export function bars(state, { of }) {
     ["Entropy", `in nats; at most ${most.toFixed(2)}`, "entropy", most, (x) => x.toFixed(2)],
   ];
   return measures.map(([title, note, name, end, format]) => ({ title, note, rows: SCALES.map(([e, label]) =>
-    ({ name: label, share: Math.min(1, of[e][name] / end), text: format(of[e][name]), chosen: e === state.exponent })) }));
+    ({ name: label, share: Math.min(1, of[e][name] / end), text: format(of[e][name]), scaled: e > 0,
+      chosen: e === state.exponent })) }));
 }
 
 // Two outlines in `width` pixels: the scores without a scale and with it, each to its own height.
@@ -277,8 +278,8 @@ function histogramDrawn({ width, height, base, x, ticks, shapes }) {
 function barsDrawn({ title, note, rows }) {
   return h("div", { class: "tl-measure" }, h("p", { class: "tl-name" }, title),
     h("p", { class: "tl-quiet" }, note),
-    ...rows.map(({ name, share, text, chosen }) => {
-      const bar = h("span", { class: "tl-full" }), long = h("span");
+    ...rows.map(({ name, share, text, scaled, chosen }) => {
+      const bar = h("span", { class: "tl-full" }), long = h("span", { class: scaled ? "tl-scaled" : "" });
       long.style.width = `${100 * share}%`;
       bar.append(long);
       return h("div", { class: chosen ? "tl-line tl-is" : "tl-line" }, h("span", {}, name), bar,
