@@ -16,7 +16,7 @@
 # - name a task that one head cannot do and two can, and show it;
 # - tell how much a head *weighs* from how much it *matters*.
 #
-# About 40 minutes to read and touch, 30 for five exercises. You need: lessons 02 to 04. Terms: [glossary](glossary.ipynb).
+# About 40 minutes to read and touch, 30 for five exercises. You need: lessons 00 and 02 to 04. Terms: [glossary](glossary.ipynb).
 
 # %%
 import torch
@@ -39,7 +39,7 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## Two questions at once
-# Six letters, and then a token that asks: what stands at place p, and what at place q? Both answers must come from one look.
+# Six letters, and then a token that asks: what stands at place p, and what at place q? Both answers must come from one look. Letters are the tokens 0 to 7; token 8 + 6p + q asks for the places p and q, counted from 0, which always differ.
 
 # %%
 tokens, targets = next(tasks.two_lookups(size=1, length=6, symbols=8, seed=4))
@@ -77,32 +77,51 @@ def both_wrong(model, batch):
 
 
 # %%
-def share_right(heads, seed, steps=600):
-    """The share of 2,000 fresh texts with both answers right, after training."""
+def learn(heads, seed, steps=600):
+    """After training, on 2,000 fresh texts: which answers are right (2000, 2), and the weights of
+    every head on the two places asked for (2000, H, 2)."""
     torch.manual_seed(seed)
     model = TwoLookups(heads)
     batches = tasks.two_lookups(size=128, length=6, symbols=8, seed=seed)
     for _ in train(model, batches, steps, rate=5e-3, loss=both_wrong):
         pass
     tokens, targets = next(tasks.two_lookups(2000, 6, 8, seed=100 + seed))
-    with torch.no_grad():
-        return (model(tokens).argmax(-1) == targets).all(-1).float().mean().item()
+    with torch.no_grad(), record_attention(model) as recorded:
+        right = model(tokens).argmax(-1) == targets
+    asked = tokens[:, -1] - 8
+    places = torch.stack([asked // 6, asked % 6], -1)
+    weights = recorded["attention"][:, :, 0]  # only the last token asks
+    return right.float(), weights.gather(2, places[:, None].expand(-1, heads, 2))
 
 
-one_head = [share_right(1, seed) for seed in range(3)]
-two_heads = [share_right(2, seed) for seed in range(3)]
+one_head = [learn(1, seed) for seed in range(3)]
+two_heads = [learn(2, seed) for seed in range(3)]
 
 # %%
-claim("05-one-head-fails", one_head)
+claim("05-one-head-fails", [right.prod(1).mean() for right, _ in one_head])
 
 # %%
-claim("05-two-heads-solve", two_heads)
+claim("05-two-heads-solve", [right.prod(1).mean() for right, _ in two_heads])
 
 # %%
 outcome("05-two-lookups", "in fewer than one in four")
 
 # %% [markdown]
-# Both models have the same parameters, to the last one; you will count them. One head gives *one* weighted mean: if it looks at both places, it cannot tell which letter came from where. Two heads look at one place each, and each writes into its own half of the vector.
+# Both models have the same parameters, to the last one; you will count them. Blind guessing gets both right in 1 of 64 texts; who knows one answer and guesses the other, in 1 of 8. So look at the questions one by one, and at where the heads look.
+
+# %%
+for name, runs in (("one head", one_head), ("two heads", two_heads)):
+    for right, weights in runs:
+        each = " ".join(f"{share:.2f}" for share in right.mean(0))
+        heads = "  ".join("/".join(f"{w:.2f}" for w in head) for head in weights.mean(0).tolist())
+        print(f"{name:9} right {each}  weights {heads}")
+claim("05-one-head-knows-one", [right.mean(0).max() for right, _ in one_head])
+
+# %%
+claim("05-two-heads-share", [weights.mean(0).amax(1).min() for _, weights in two_heads])
+
+# %% [markdown]
+# One head gives *one* weighted mean. It looks at both places, at one of them a little more, and the readout finds the louder letter. So one question comes out right, and the other hardly more often than by luck. Two heads look at one place each, and each writes into its own half of the vector.
 #
 # The feed-forward part of lesson 07 can learn to take such a mean apart again, with work. Heads are the cheap way.
 
@@ -171,6 +190,7 @@ check("multi_head", my_multi_head)
 
 # %% [markdown]
 # ## What do more heads cost?
+# Sixteen heads in place of one: first the parameters, then the work.
 
 # %% tags=["q-23"]
 predict(
@@ -216,18 +236,18 @@ def work(H):
 claim("05-work-is-the-same", [work(H) for H in (1, 4, 8, 16)])
 
 # %% [markdown]
-# Twice as many heads compute twice as many tables, each from half as many numbers.
+# Twice as many heads compute twice as many tables, each from half as many numbers. torch counts products only. The tables themselves do grow in number: H heads keep H tables of T × T weights, and each needs its softmax.
 
 # %% [markdown]
 # ## Six ways, one result
-# The same weights, six times: a loop over heads, one product with all heads in an axis of their own, `einsum`, torch's fused kernel, torch's module, and **grouped-query** attention, in which query heads share keys and values, with as many key heads as query heads.
+# The same weights, six times: a loop over heads, one product with all heads in an axis of their own, `einsum`, torch's fused kernel, torch's module, and **grouped-query** attention, in which several query heads can share one head of keys and values. Here each has its own, so it must agree. (`einsum` names the axes; those that the result lacks are summed over.)
 
 # %%
 with torch.no_grad():
     q = layer.queries(x)
     k, v = layer.keys_values(x)
     loop = [attention(q[:, h], k[:, h], v[:, h]) for h in range(8)]
-    weights = (q @ k.mT / 8).softmax(-1)
+    weights = (q @ k.mT / 64**0.5).softmax(-1)
     copy_attention(layer, theirs)
     grouped = MultiHeadAttention(512, 8, n_kv_heads=8)
     grouped.load_state_dict(layer.state_dict())
@@ -277,7 +297,7 @@ check("grouped_query", my_grouped)
 
 # %% [markdown]
 # ## Why a query *and* a key?
-# A score is (x W_Q) · (y W_K). That is x M y with one matrix M = W_Q W_Kᵀ. So why learn two?
+# A score is (x W_Q) · (y W_K), biases left out. That is x M yᵀ with one matrix M = W_Q W_Kᵀ. So why learn two?
 
 # %% tags=["q-26"]
 predict(
@@ -292,7 +312,7 @@ asymmetry, ranks, d = [], [], model.config.d_head
 for one in model.layers:
     pairs = zip(one.attention.query.weight.split(d), one.attention.key.weight.split(d))
     for W_Q, W_K in pairs:
-        M = (W_Q.T @ W_K).detach().double()
+        M = (W_Q.T @ W_K).detach().double()  # nn.Linear keeps its matrix transposed
         sizes = torch.linalg.svdvals(M)
         ranks.append(int((sizes > 1e-6 * sizes[0]).sum()))
         asymmetry.append((M - M.T).norm() / (M + M.T).norm())
@@ -303,10 +323,12 @@ claim("05-not-symmetric", asymmetry)
 outcome("05-two-matrices", "far from symmetric")
 
 # %% [markdown]
-# Two reasons. M is not symmetric: a pronoun looks for a noun, not the noun for the pronoun. And M has the **rank** d, no more: two thin matrices of D × d hold 2·D·d numbers, a full one D². With D = 384 and d = 32 that is a sixth.
+# A symmetric M would give 0, a random one about 1. So why not one matrix for both, W_Q = W_K? Then M would be symmetric: x scores y as y scores x. A pronoun may look for a noun, and the noun not for the pronoun.
+#
+# And why not learn M itself? It would have D² numbers. Two thin matrices of D × d hold 2·D·d: a sixth, with D = 384 and d = 32. The price is the **rank**: M can react to d directions of x, no more.
 #
 # ## Touch them
-# All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference.
+# All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference. Then find out in which layer the marks `[CLS]` and `[SEP]` get most.
 
 # %%
 sentence = "The cat sat on the mat because it was tired."
@@ -317,19 +339,19 @@ AttentionExplorer(recorded, tokenizer.tokens(sentence), title="All heads, one se
 
 # %% [markdown]
 # ## Is a large weight an important one?
-# You saw it in lesson 00: about half of all weight goes to the two marks at the ends. Do these models care so much for punctuation?
+# You saw it in lesson 00: about half of all weight goes to the two marks at the ends. Do these models care so much for two marks?
 
 # %% tags=["q-27"]
 predict(
     "05-marks",
-    "A weight counts only with the value that it brings. Weight times length of value: the marks' share is …",
+    "A weight counts only with what it brings: times the length of what the value becomes behind the output matrix, the marks' share is …",
     ["about half, like their weight", "more", "less than a quarter"],
 )
 
 
 # %% tags=["q-27"]
 def shares_of_marks(ids, mask):
-    """The marks' share of the weights, and of weights times values: two numbers per layer."""
+    """The marks' share of the weights, and of weight times what it brings: two numbers per layer."""
     found = []
     with torch.no_grad(), record_attention(model) as recorded:
         model(ids, mask)
@@ -337,9 +359,10 @@ def shares_of_marks(ids, mask):
         x, _ = model.embedding(ids)
         for name, layer in zip(recorded, model.layers):
             _, value = layer.attention.keys_values(x)
+            # each head's part of the output matrix
             maps = layer.attention.output.weight.unflatten(1, (value.shape[1], d))
             brought = torch.einsum("bhsd,ohd->bhso", value, maps).norm(dim=-1)
-            weights = recorded[name][:, :, 1:-1]
+            weights = recorded[name][:, :, 1:-1]  # words look, the marks do not
             effect = weights * brought[:, :, None]
             found.append([(w[..., [0, -1]].sum() / w.sum()).item() for w in (weights, effect)])
             x = layer(x, mask=mask[:, None])
@@ -368,14 +391,14 @@ claim("05-marks-bring-little", shares[:, 1].mean())
 outcome("05-marks", "less than a quarter")
 
 # %% [markdown]
-# The marks are where a head looks when it has nothing to say. Weights must sum to 1, so the mass goes to a place whose value is short: it does nothing there. A weight alone tells you where a head looks, not what it takes away.
+# The marks are where a head looks when it has nothing to say. Weights must sum to 1, so the mass goes to a place whose value is short: it does little there. A weight alone tells you where a head looks, not what it brings. (Lengths are added up here; what is brought may also cancel.)
 #
-# The plain test of importance is to take the head away. `silence_heads` lets a head find zeros, for the length of a `with` block. How far does the sentence's vector turn?
+# The plain test of importance is to take the head away. `silence_heads` makes a head hand over zeros, for the length of a `with` block. How far does the sentence's vector turn?
 
 # %% tags=["q-27"]
 predict(
     "05-silence",
-    "You silence one head of 72. In how many cases does the sentence's vector turn by less than 1 % (in cosine)?",
+    "You silence one head of 72. In how many cases does the sentence's vector turn by less than 8° (1 − cosine below .01)?",
     ["in almost none", "in about half", "in most"],
 )
 
@@ -411,7 +434,7 @@ from transformer_lab.instruments.desk import HeadDesk
 HeadDesk(model, ids, tokenizer.tokens(sentence), mask, title="Take heads away")
 
 # %% [markdown]
-# At this desk you silence any heads of the sentence above, and see what moves. Try to find two heads that matter more together than the sum of both.
+# At this desk you silence any heads, on the sentence above, and see what moves. Silence layer 4 head 2, then layer 3 head 4, then both: together they turn the vector further than the sum of the two. Find another such pair.
 
 # %% [markdown]
 # Most single heads can go, and the sentence's vector hardly turns. That does not mean that they are useless: others may do the same, and for another sentence another head matters. Look, then take away, then speak.
@@ -448,13 +471,13 @@ print("wrong:", three.view(1, 2, 3, 2)[0, 0].tolist())
 # %% [markdown]
 # 1. **The width does not divide by the heads.** Every head gets the same share.
 # 2. **Query heads do not divide by key heads.** Each key head serves equally many.
-# 3. **A view without a transpose.** The shape is right and the numbers are not: head 0 holds pieces of *different tokens*. Nothing complains, training even works a little.
+# 3. **A view without a transpose.** The shape is right and the numbers are not: head 0 holds pieces of *different tokens*. Nothing complains.
 
 # %% [markdown]
 # ## Where this lives
-# `transformer_lab/attention.py`: `MultiHeadAttention`, with `queries`, `keys_values` and `shared`. `transformer_lab/twins.py` copies its weights into torch's module. `reveal("multi_head")` shows it.
+# `transformer_lab/attention.py`: `MultiHeadAttention`, with `queries` and `keys_values`. `transformer_lab/twins.py` copies its weights into torch's module. `reveal("multi_head")` shows it.
 #
 # ## Summary
-# Heads are shares of one width: more of them cost nothing and let one layer look at several places at once, each with its own answer. A head sees all of the input. Its weights say where it looks; the values say what it takes; only taking it away says whether it matters.
+# Heads are shares of one width: more of them cost no parameters and no products, only more tables, and let one layer look at several places at once, each with its own answer. A head sees all of the input. Its weights say where it looks; the values say what it brings; only taking it away says whether it matters.
 #
 # **Next:** attention does not know any order. Lesson 06 gives it one.

@@ -164,7 +164,7 @@ predict(
 
 # %% [markdown]
 # Look for the answer. The first tab shows the table, the second the product of one row with every row. Try these:
-# 1. On the first tab, pin row 0, then 1, then 2. Which columns change?
+# 1. On the first tab, pin row 0, then 1, then 2. The columns on the left change, those on the right hardly: why?
 # 2. On the second tab, move the pinned row. What happens to the shape of the curve?
 # 3. Take the cosine away, and move the row again.
 
@@ -214,7 +214,7 @@ def step(k, D=64):
 claim("06-step-is-a-turn", [(PE[:-k] @ step(k).T - PE[k:]).abs().max() for k in (1, 7, 100)])
 
 # %% [markdown]
-# That is worth a lot to attention. Give a head the query matrix `step(-7)`: from PE(m) it makes PE(m − 7), and no key is more like that than the one at m − 7. So it looks seven places back from everywhere, with the same weights. Is there such a matrix for sines alone? Ask for the one with the least squared error.
+# That is worth a lot to attention. Give a head the query matrix `step(-7)`: from PE(m) it makes PE(m − 7), and with keys PE its largest score lies seven places back, for every place from 7 on, with one matrix. How sharply it looks there is a matter of its voice (lesson 02). Is there such a matrix for sines alone? Ask for the one with the least squared error.
 
 # %% tags=["q-31"]
 best = torch.linalg.lstsq(sines[:-7], sines[7:]).solution
@@ -289,7 +289,7 @@ with torch.no_grad():
 claim("06-adding-ties", difference.abs().max())
 
 # %% [markdown]
-# W(e + p) = W e + W p = [W W] [e; p]. Adding *is* concatenation, behind a matrix whose two halves are the same. Does this tie cost anything? Take the two questions of lesson 05, where places decide, and two models with practically the same number of parameters.
+# W(e + p) = W e + W p = [W W] [e; p]. Adding *is* concatenation, behind a matrix whose two halves are the same. Does it cost anything that they are? Take the two questions of lesson 05, where places decide, and two models with practically the same number of parameters.
 
 # %% tags=["q-30"]
 predict(
@@ -347,11 +347,11 @@ claim("06-beside-right", right_beside)
 outcome("06-add", "as many, to within 2 %")
 
 # %% [markdown]
-# Nothing is spilled. In many dimensions two sets of vectors can lie in different directions, and a matrix can read either. Training finds such directions. Adding keeps the width free: you need not decide how much of it belongs to places.
+# On this task nothing is lost. In many dimensions two sets of vectors can lie in different directions, and a matrix can read either. Training finds such directions. Adding keeps the width free: you need not decide how much of it belongs to places.
 
 # %% [markdown]
 # ## Turn, instead of add
-# Added places enter a score in four ways: (e + p)·(f + r) = e·f + e·r + p·f + p·r, where f is another word and r its place. Only p·r depends on the distance alone. The same two words, moved on together, get another score.
+# Added places enter a score in four ways: (e + p)·(f + r) = e·f + e·r + p·f + p·r, where f is another word and r its place. Only p·r depends on the distance alone (the matrices of queries and keys left out). The same two words, moved on together, get another score.
 #
 # **Rotary positions** add nothing to the word. They take the query of a word at place p, pair up its numbers, and turn each pair by the angle of a hand at p, as a point around the centre. The key of each word is turned likewise, by its own place. The value is left alone.
 
@@ -381,7 +381,7 @@ claim("06-added-not-by-distance", disagree((query + waves) @ (key + waves).T, 4)
 outcome("06-rotary", "stays the same")
 
 # %% [markdown]
-# Turning both by the same angle leaves the angle *between* them. That is why the product knows m − n and nothing else, for any query and key. And a turn keeps the length of a vector: no place is louder than another.
+# Turning both by the same angle leaves the angle *between* them. That is why of the two places the product knows only m − n, for any query and key. And a turn keeps the length of a vector: no place is louder than another.
 
 # %% [markdown]
 # ### Exercise: rotary
@@ -401,7 +401,7 @@ check("rotary", my_rotary)
 
 # %%
 plots.heatmap(
-    alibi(8, 6)[0] + 0.0,
+    alibi(8, 6)[0] + 0.0,  # no −0
     xlabel="key: position looked at",
     ylabel="query: position that looks",
     title="What head 0 of 8 adds to its scores: −½ for each step",
@@ -422,7 +422,8 @@ sentence = PositionExplorer(tabs=["move", "slopes"], title="Move a word")
 sentence
 
 # %%
-before, after = sentence.scores([0, 1, 2, 3, 4, 5]), sentence.scores([5, 0, 1, 2, 3, 4])
+before = sentence.scores([0, 1, 2, 3, 4, 5])
+after = sentence.scores([5, 0, 1, 2, 3, 4])  # the words in this order
 for scheme in before:
     print(f"{scheme:11} {before[scheme]:7.3f} → {after[scheme]:7.3f}")
 claim("06-only-added-moves", sum(abs(before[name] - after[name]) > 1e-3 for name in before))
@@ -431,7 +432,7 @@ claim("06-only-added-moves", sum(abs(before[name] - after[name]) > 1e-3 for name
 outcome("06-move", "sinusoidal only")
 
 # %% [markdown]
-# The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them. The second tab shows the slopes of ALiBi: which heads still see a word 20 places away?
+# The distance between the two words is the same as before, and rotary and ALiBi know distances only. Now put *dog* and *chased* far apart yourself. Without positions, nothing happens to the score wherever you put them. The second tab shows the slopes of ALiBi: which heads still see a word 20 places away? The slope ½ takes 10 off its score there, a factor of 22,000; the slope 1/256 takes off .08.
 
 # %% [markdown]
 # ### Exercise: alibi
@@ -514,7 +515,7 @@ models = {run: learn(*run) for run in tqdm(runs, file=sys.stdout)}
 
 # %% tags=["q-34"]
 def right(model, times, seed):
-    """The share right over the last 32 places of texts so many times as long."""
+    """The share right over the last 32 places that can be known, in texts so many times as long."""
     text, _ = next(tasks.repeated(50, times * T + 1, 8, BLOCK, BLOCK, seed=900 + seed))
     with torch.no_grad():
         hits = model(text[:, :-1]).argmax(-1) == text[:, 1:]
@@ -556,9 +557,9 @@ outcome("06-longer", "ALiBi")
 
 # %% [markdown]
 # Read the rows.
-# - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no text of training ever reached row 32, and an untrained row says nothing.
+# - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no text of training ever reached row 32, and an untrained row is noise.
 # - **Sinusoidal** rows exist for every place. The model has met only the first 32. To be defined is not to be known.
-# - **ALiBi** keeps what it has. It has less: a slope makes near keys loud, and the token that holds the answer stands behind four others.
+# - **ALiBi** keeps what it has, and even rises: the first column counts early places too, which have only a block or two behind them. It has less at home: a slope makes near keys loud, and the token that holds the answer stands behind four others.
 # - **None** is better than chance and far from right, at every length.
 #
 # And **rotary**? It needs one distance, always the same, and it has learned that one perfectly. Why does it fail?
@@ -593,10 +594,10 @@ claim("06-sinusoidal-in-window", [right_in_window("sinusoidal", seed) for seed i
 outcome("06-window", "rotary")
 
 # %% [markdown]
-# Nothing was trained again. For rotary all distances in the window are familiar, wherever the window lies, and so it works. What broke it were keys further back than any in training: hide them, and all is well. Sinusoidal rows past 32 are strange in themselves, and no window helps.
+# Nothing was trained again. For rotary all distances in the window are familiar, wherever the window lies, and so it works. What broke it were keys further back than any in training: hide them, and all is well. Sinusoidal rows from 32 on are strange in themselves, and no window helps.
 
 # %% [markdown]
-# So the length is not fixed, and that alone helps little: what was never trained does not work. This is one task and one small model. The order of the schemes may be another elsewhere; that a model must be *tested* at the length at which it is used holds everywhere.
+# So the length is not fixed, and that alone helps little: what a model meets for the first time can break it. This is one task and one small model. The order of the schemes may be another elsewhere; that a model must be *tested* at the length at which it is used holds everywhere.
 
 # %% [markdown]
 # ## How loud may a place be?
@@ -661,7 +662,7 @@ outcome("06-loud-cost", "spread √32: the places are drowned")
 claim("06-loud-words-rotary", [found["rotary", "√D", seed] for seed in range(3)])
 
 # %% [markdown]
-# It is the waves. Quiet words cost next to nothing here: they are weights, and training can make them louder. Nothing can make the waves louder, and already words of spread 1 cost some right answers within these 300 steps. So the danger lies on the loud side, above all with √D behind `nn.Embedding`. Print the two mean squares once, for a fresh model, and know which voice is which.
+# It is the waves. Quiet words cost next to nothing here: they are weights, and training can make them louder. The waves are fixed, loud words quieten slowly, and already words of spread 1 cost some right answers within these 300 steps. So the danger lies on the loud side, above all with √D behind `nn.Embedding`. Print the two mean squares once, for a fresh model, and know which voice is which.
 
 # %% [markdown]
 # ## When it breaks
@@ -684,13 +685,13 @@ for call in breaks:
 # %% [markdown]
 # 1. **The text is longer than the model.** A learned table cannot grow. A computed one can: set a larger `max_len`, then test whether the model still works there.
 # 2. **An odd width.** Rotary and sinusoidal positions need pairs; for rotary it is the width of a *head* that must be even.
-# 3. **The wrong axis.** You were lucky: 4 texts and 6 words do not match, so there is a message. With as many texts as words, or with an axis of length 1 in the table, there is none.
+# 3. **The wrong axis.** You were lucky: 4 texts and 6 words do not match, so there is a message. With a single text there is none, and every word gets row 0. With an axis of length 1 in the table, as above, there is never one.
 
 # %% [markdown]
 # ## Where this lives
-# `transformer_lab/positions.py`: `sinusoidal`, `rotary`, `alibi`. `transformer_lab/embedding.py` adds them or hands them on to the attentions. `ModelConfig(positions=...)` chooses. `reveal("rotary")` shows yours and ours.
+# `transformer_lab/positions.py`: `sinusoidal`, `rotary`, `alibi`. `transformer_lab/embedding.py` adds them or hands them on to the attentions. `ModelConfig(positions=...)` chooses. `reveal("rotary")` shows it.
 #
 # ## Summary
-# Attention compares contents; without a mask it sees a bag of words, and with a causal one it can tell the order from the second layer on. Places are added to the vectors, turned into queries and keys, or taken off the scores. Sinusoidal products and rotary scores depend on the distance. A model can run on any length and still work only at those that it was trained on.
+# Attention compares contents; without a mask it sees a bag of words, and with a causal one it can tell the order from the second layer on. Places are added to the vectors, or turn the queries and keys, or are taken off the scores. Sinusoidal products and rotary scores depend on the distance. That a model runs on a longer text does not mean that it works there: here ALiBi does, rotary only in a window, sinusoidal and learned do not.
 #
 # **Next:** what else is in a layer, and whether it is needed.

@@ -256,6 +256,10 @@ def over_heads(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return (query @ key.mT / math.sqrt(query.shape[-1])).softmax(1) @ value
 
 
+def over_queries(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-2) @ value
+
+
 MULTI = Exercise(
     id="multi_head",
     lesson="05",
@@ -342,6 +346,44 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
             on_slices,
             "You slice x and let each head project its own slice. Every head reads all D numbers "
             "of a token: project with the whole W first, slice afterwards.",
+        ),
+        Mistake(
+            "softmax-over-queries",
+            with_step(over_queries),
+            "Your softmax runs over the queries. The weights of one query over all keys sum to 1: "
+            "that is the last axis.",
+        ),
+        Mistake(
+            "scaled-by-d",
+            with_step(
+                lambda query, key, value: package.attention(
+                    query, key, value, scale=1 / query.shape[-1]
+                )
+            ),
+            "Your scores are divided by d: the root is missing, or you scale by 1/√d twice. The "
+            "kernel of torch scales by itself.",
+        ),
+        Mistake(
+            "queries-and-keys-swapped",
+            lambda x, W_query, W_key, W_value, W_output, H: multi_head(
+                x, W_key, W_query, W_value, W_output, H
+            ),
+            "Your queries are made with W_key and your keys with W_query: each token is asked what "
+            "it should ask.",
+        ),
+        Mistake(
+            "views-alone",
+            with_step(
+                split=lambda x, H: x.reshape(len(x), H, x.shape[1], -1),
+                merge=lambda heads: heads.reshape(len(heads), heads.shape[2], -1),
+            ),
+            "You cut and merge by a view alone. The numbers end up in their places again, but in "
+            "between a head gets parts of several tokens. Cut D into H and d, then swap the axes.",
+        ),
+        Mistake(
+            "output-transposed",
+            with_step(output=lambda merged, W: merged @ W.mT),
+            "You apply W_output as x @ W.T. Here it is x @ W, as for the other three.",
         ),
         Mistake(
             "softmax-over-heads",
@@ -679,6 +721,29 @@ attention, K = 1 one head for all.""",
             with_heads(averaged, averaged),
             "You average the key/value heads, so that all queries share one. Each group has its "
             "own.",
+        ),
+        Mistake(
+            "divided-by-K",
+            lambda query, key, value: torch.stack(
+                [
+                    package.attention(query[:, h], key[:, h // K], value[:, h // K])
+                    for K in [key.shape[1]]
+                    for h in range(query.shape[1])
+                ],
+                1,
+            ),
+            "You divide the number of the query head by K. Each key/value head serves H / K query "
+            "heads: divide by that.",
+        ),
+        Mistake(
+            "scaled-by-the-width",
+            lambda query, key, value: package.attention(
+                query,
+                blocks(key, query.shape[1]),
+                blocks(value, query.shape[1]),
+                scale=(query.shape[1] * query.shape[-1]) ** -0.5,
+            ),
+            "You divide by the root of H · d, the width of the model. A score adds up d products.",
         ),
         Mistake(
             "K-times",

@@ -63,6 +63,8 @@ def adder(table: Tensor, axis: str, scale: float) -> Part:
         B, T, D = x.shape
         if axis == "both":
             return x * scale + table[: B * T].view(B, T, D)
+        if axis == "product":
+            return x * scale + table[torch.arange(B)[:, None] * torch.arange(T)]
         rows = {"neither": table[1], "batch": table[:B, None], "time": table[:T]}
         return x * scale + rows[axis]
 
@@ -91,6 +93,7 @@ def adder_cases() -> list[Case]:
         "over the batch, two rows in turn": (in_turn, "batch", 1.0, (5, 3, 4)),
         "over time, in the last column only": (last, "time", 1.0, (2, 3, 4)),
         "over the batch, rows that sum to 0": (balanced, "batch", 1.0, (3, 2, 4)),
+        "a row for the product of both numbers": (plain, "product", 1.0, (3, 4, 4)),
         "over time, numbers near 0.001": (tiny, "time", 1.0, (3, 2, 4)),
     }
     return [
@@ -182,7 +185,19 @@ are at least 2, and may be equal.""",
         Mistake(
             "first-and-last",
             look(lambda added: axes(added[:: len(added) - 1, :: added.shape[1] - 1])),
-            "You compare the first with the last only. They can be alike though others differ.",
+            "You compare each row with one other only, such as the first with the last. They can "
+            "be alike though others differ.",
+        ),
+        Mistake(
+            "one-text-one-token",
+            look(
+                lambda added: AXES[
+                    2 * bool((added[0] != added[0, 0]).any())
+                    + bool((added[:, 0] != added[0, 0]).any())
+                ]
+            ),
+            "You look along time in text 0 only, and along the batch at token 0 only. What is "
+            "added may change elsewhere.",
         ),
         Mistake(
             "first-column",
@@ -429,10 +444,10 @@ def pairings_mixed(x: Tensor, offset: int) -> Tensor:
     return x * angle.cos() + torch.cat([-b, a], -1) * angle.sin()
 
 
-def without_minus(x: Tensor, offset: int) -> Tensor:
-    """Both sines with a plus."""
+def with_signs(x: Tensor, offset: int, first: int, second: int) -> Tensor:
+    """The two sines with signs of one's own."""
     a, b, cosine, sine = halves(x, offset)
-    return torch.cat([a * cosine + b * sine, b * cosine + a * sine], -1)
+    return torch.cat([a * cosine + first * b * sine, b * cosine + second * a * sine], -1)
 
 
 def second_from_new_first(x: Tensor, offset: int) -> Tensor:
@@ -458,7 +473,8 @@ Write `my_rotary(query, key, offset=0)`, both `(B, H, T, d)` with an even d. Ret
 position: token t stands at p = offset + t. In each vector, number i of the first half, a, and
 number i of the second half, b, are a point (a, b); i counts from 0. Turn it by the angle
 w = p / 10000^(2i/d), in radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`.
-Keep shape and dtype.""",
+A pair's two numbers lie half a vector apart, and not side by side as in the table of waves. Keep
+shape and dtype.""",
     reference=rotate_both,
     cases=rotary_cases,
     observe=as_pair,
@@ -532,9 +548,40 @@ Keep shape and dtype.""",
         ),
         Mistake(
             "no-minus",
-            each(without_minus),
+            each(lambda x, offset: with_signs(x, offset, 1, 1)),
             "Both sines have a plus, so your points change their length. In a rotation one of the "
             "two has a minus.",
+        ),
+        Mistake(
+            "two-minus",
+            each(lambda x, offset: with_signs(x, offset, -1, -1)),
+            "Both sines have a minus, so your points change their length. In a rotation one of the "
+            "two has a plus.",
+        ),
+        Mistake(
+            "sine-for-cosine",
+            each(lambda x, offset: turn(x, math.pi / 2 - steps(x, offset))),
+            "Sine and cosine have changed places: at position 0 every point is a quarter turn off.",
+        ),
+        Mistake(
+            "degrees",
+            each(lambda x, offset: turn(x, steps(x, offset).deg2rad())),
+            "You treat the angles as degrees. They are in radians, which is what sin takes.",
+        ),
+        Mistake(
+            "one-speed",
+            each(lambda x, offset: turn(x, steps(x, offset, 0.0))),
+            "All your pairs turn at the same speed. Is the exponent 0, by an integer division?",
+        ),
+        Mistake(
+            "key-first",
+            lambda query, key, offset=0: rotate_both(query, key, offset)[::-1],
+            "You return the key first. Query, then key.",
+        ),
+        Mistake(
+            "offset-for-key-only",
+            lambda query, key, offset=0: (package.rotary(query), package.rotary(key, offset)),
+            "The offset moves your keys but not your queries. Token t has one position, for both.",
         ),
         Mistake(
             "a-already-changed",
@@ -601,8 +648,9 @@ ALIBI = Exercise(
     prompt="""
 Write `my_alibi(n_heads, T, S)`: a bias `(H, T, S)` that is added to the scores, where H is
 `n_heads`, a power of two. For every step between a query and a key, head h takes off its slope,
-2^(−8h/H), with h = 1…H. The distance counts to both sides alike; a mask may hide the future later.
-The T queries are the *last* T of the S positions: the last query stands where the last key is.""",
+2^(−8h/H), with h = 1…H: `result[0]` belongs to h = 1. The distance counts to both sides alike; a
+mask may hide the future later. The T queries are the *last* T of the S positions: the last query
+stands where the last key is.""",
     reference=distance_bias,
     cases=alibi_cases,
     observe=as_float,
@@ -642,7 +690,7 @@ The T queries are the *last* T of the S positions: the last query stands where t
         Mistake(
             "heads-in-reverse",
             lambda n_heads, T, S: -slopes(n_heads).flip(0) * ahead(T, S).abs(),
-            "Your heads stand in reverse order: the first has the largest slope.",
+            "Your heads stand in reverse order: the first of them should have the largest slope.",
         ),
         Mistake(
             "for-eight-heads",
