@@ -448,7 +448,7 @@ def temperature_from_sorted_scores(scores, eps):
 @right("hard_lookup")
 def temperature_well_below(scores, eps):
     top = scores.topk(2).values
-    return 0.05 * (top[0] - top[1]) / -math.log(eps)
+    return 0.1 * (top[0] - top[1]) / -math.log(eps)
 
 
 @wrong("hard_lookup", "one")

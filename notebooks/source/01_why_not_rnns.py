@@ -16,7 +16,7 @@
 # - tell what an LSTM cures, and what it cures only if you set one number;
 # - separate what can be computed side by side from what takes long on your machine.
 #
-# About 35 minutes to read and touch, 30 for five exercises. You need: Python, what a product of two matrices is, and what a derivative is. Terms: [glossary](glossary.ipynb).
+# About 35 minutes to read and touch, 30 for five exercises. You need: Python, and what a matrix product, a derivative and an eigenvalue are. Terms: [glossary](glossary.ipynb).
 
 # %%
 import statistics
@@ -38,7 +38,7 @@ _ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## A state that is handed on
-# A **recurrent network**, RNN, reads one input after another. Each step makes a new state from the input and the old state: `new = tanh(W x + U old + b)`. The numbers in the matrices W and U and in the **bias** `b` are its **parameters**: training finds them. The last state is all that is left of the text.
+# A **recurrent network**, RNN, reads one input after another. Each step makes a new state from the input and the old state: `new = tanh(W x + U old + b)`, where tanh squeezes any number to between −1 and 1. The numbers in the matrices W and U and in the **bias** `b` are its **parameters**: training finds them. The last state is all that is left of the text.
 #
 # The axes are (B, T, numbers): a **batch** of texts, here one, each of T inputs.
 
@@ -50,6 +50,8 @@ states.shape
 
 # %% [markdown]
 # ### Exercise: rnn_states
+#
+# Write the function in place of `raise NotImplementedError` and run the cell. `check` tells you when it is right, and if not, which mistake it is. Stuck? `hint("rnn_states")` in a new cell gives a hint, up to three times; `reveal("rnn_states")` shows the code of the package.
 
 
 # %%
@@ -64,12 +66,12 @@ check("rnn_states", my_states)
 # ## The way back
 # To learn from something that was read long ago, the last state must feel it: a change of an early input must change the last output. How much, is the **gradient**. It goes back step by step, and each step multiplies it by one more matrix.
 #
-# **Lag** is how many steps ago. We measure the gradient at each lag, relative to lag 0.
+# **Lag** is how many steps ago. We take the slopes of the last state with respect to the input at each lag, and of all of them the size: the root of the sum of squares. It is drawn relative to lag 0, with a band from the lowest to the highest of five seeds.
 
 # %%
 predict(
     "01-lag-50",
-    "A tanh RNN as torch makes it, 64 numbers of state. 50 steps back, the gradient is … of that at lag 0.",
+    "A tanh RNN with the first numbers that torch draws, 64 numbers of state. 50 steps back, the gradient is … of that at lag 0.",
     ["a half", "a thousandth", "a billionth of a billionth"],
 )
 
@@ -98,7 +100,19 @@ outcome("01-lag-50", "a billionth of a billionth")
 # %% [markdown]
 # A straight line on a logarithmic axis: the same factor at each step. Far out, the numbers leave what a computer holds. In float32 nothing below 1e-45 exists; whatever is smaller is 0, and what is 0 cannot be brought back by any learning rate.
 #
-# The factor has a name. Without the tanh, n steps multiply the gradient by Uⁿ, and that is ruled by the **spectral radius** of U: the largest absolute value of its eigenvalues.
+# Without the tanh, n steps multiply the gradient by Uⁿ, and that is ruled by the **spectral radius** of U: the largest absolute value of its eigenvalues. If U v = λ v, then Uⁿ v = λⁿ v, so after many steps the largest λ alone counts.
+
+# %%
+radius = torch.stack(
+    [torch.linalg.eigvals(RNNCell(h, h).candidate.from_state.weight).abs().max() for _ in range(5)]
+)
+claim("01-spectral-radius", radius)
+
+# %%
+claim("01-measured-factor", 10 ** ((plain[:, 60] / plain[:, 10]).log10() / 50))
+
+# %% [markdown]
+# The tanh takes away a little more at each step: its slope is at most 1, and below 1 wherever the state is not 0.
 
 # %% [markdown]
 # ### Exercise: decay_slope
@@ -126,7 +140,7 @@ check("back_through_time", my_gradients)
 
 # %% [markdown]
 # ## Vanish, or explode
-# The factor need not be below 1. Take **ReLU** in place of tanh: it keeps what is positive and turns the rest into 0. Take an orthogonal matrix, which changes no length, times 2 for U. Then the factor is above 1.
+# The factor need not be below 1. Take **ReLU** in place of tanh: it keeps what is positive and turns the rest into 0. For U take an orthogonal matrix, which changes no length, times 2. ReLU stops about half of the numbers at each step, so the factor is about 2·√½, the root of 2.
 
 # %%
 large = gradient_by_lag(
@@ -137,12 +151,12 @@ large = gradient_by_lag(
 claim("01-relu-explodes", large[:, 50].log10())
 
 # %% [markdown]
-# So "RNN gradients vanish" is half of it: they vanish *or explode*, and the initial U decides. That can be chosen. And then there are the cells with gates, **LSTM** and **GRU**, which were invented to cure this.
+# So "RNN gradients vanish" is half of it: they vanish *or explode*, and the initial U decides. That can be chosen. And then there are the cells with gates, which were invented to cure this. An **LSTM** keeps a second list of numbers, a memory `c`. At each step a **forget gate**, numbers between 0 and 1, multiplies it: 1 keeps all, 0 forgets all. A **GRU** does much the same to its only state.
 
 # %% tags=["q-37"]
 predict(
     "01-lstm",
-    "An LSTM as torch makes it. At lag 50 its gradient is …",
+    "An LSTM with the first numbers that torch draws. At lag 50 its gradient is …",
     ["close to 1: the memory carries it", "about 1e-3", "about 1e-11"],
 )
 
@@ -178,11 +192,13 @@ claim("01-lstm-forget-bias", curves["LSTM, forget bias 3"][:, 50])
 outcome("01-lstm", "about 1e-11")
 
 # %% [markdown]
-# You may have read that the LSTM solved vanishing gradients. At torch's defaults it does not. Its memory `c` is multiplied by a **forget gate** at each step, and a fresh gate stands at about one half: 2⁻⁵⁰ is 1e-15. Give the gate a bias of 3 and it stands at .95.
+# You may have read that the LSTM solved vanishing gradients. At torch's defaults it does not. A fresh forget gate stands at about one half. Through `c` alone that would leave 2⁻⁵⁰, 1e-15; the measured number is larger, because the output h is a second way back. Give the gate a bias of 3, and it stands at .95. The curve even rises again toward the beginning of the text, where the memory is still empty.
 #
-# Attention has no steps between: every position is one step away. Its curve is flat. It does not stand at 1 either, as you will see.
+# An orthogonal U fades more slowly, the GRU about as fast as the LSTM.
 #
-# Turn the knobs yourself. The curve is measured anew each time, with three seeds. Find the forget bias at which half a gradient is left at lag 50, and the gain at which the ReLU network neither vanishes nor explodes.
+# Attention has no steps between: every position is one step away. Its curve falls once, since the last position also asks the question, and from lag 1 on it is level.
+#
+# Turn the knobs yourself; lag 0 is at the right here. The curve is measured anew each time, with three seeds. Find the forget bias at which half a gradient is left at lag 50, and the gain, the factor on U, at which the ReLU network neither vanishes nor explodes. You should end near 3.5 and 1.4.
 
 # %% tags=["q-37"]
 from transformer_lab.instruments.horizon import GradientHorizon
@@ -215,7 +231,7 @@ check("lstm_step", my_lstm)
 
 # %% [markdown]
 # ## Does it matter? Remember one symbol
-# A gradient at the start is not yet a result. Here is a task: read one of four symbols, then nothing but distractors, then say which symbol it was. Guessing gives .25. Each symbol becomes a vector by a table that training fills, an **embedding**. `fused` runs a cell by torch's **fused** kernel: all steps in one call, the same result.
+# A gradient at the start is not yet a result. Here is a task: read one of four symbols, then distractors of four kinds, then a question mark; there, say which symbol it was. That makes nine tokens. Guessing gives .25. Each symbol becomes a vector by a table that training fills, an **embedding**. `fused` runs a cell by torch's **fused** kernel: all steps in one call, the same result.
 
 
 # %%
@@ -249,7 +265,7 @@ def cores(lag):
 {name: sum(p.numel() for p in make().core.parameters()) for name, make in cores(5).items()}
 
 # %% [markdown]
-# The cores have about equally many parameters, so that none wins by size.
+# The cores have about equally many parameters. Attention also gets a table of places, 32 numbers for each, since by itself it knows no order (lesson 06).
 
 
 # %%
@@ -346,8 +362,8 @@ outcome("01-share", "about 1/T")
 # %% tags=["q-36"]
 predict(
     "01-time",
-    "Width 64, one layer, this machine: as T grows from 64 to 4,096, which becomes slower sooner?",
-    ["the RNN: it must wait", "attention: its work grows with T²", "both in step"],
+    "Width 64, one layer, this machine: from 1,024 to 4,096 tokens, whose time grows more?",
+    ["the RNN's: it must wait", "attention's: its work grows with T²", "both alike"],
 )
 
 
@@ -392,10 +408,10 @@ claim("01-attention-grows-faster", growth["attention"] / growth["RNN, fused"])
 claim("01-short-attention-wins", times["RNN, step by step"][0] / times["attention"][0])
 
 # %% tags=["q-36"]
-outcome("01-time", "attention: its work grows with T²")
+outcome("01-time", "attention's: its work grows with T²")
 
 # %% [markdown]
-# From 1,024 to 4,096 tokens the RNN takes about four times as long, and attention grows faster: where its T² pairs outweigh the rest, it loses. On short texts it is far ahead. On two cores the fused RNN is a strong opponent; on a graphics card, with thousands of cores waiting, the depth decides. Both are true: *depth* is a property of the method, *time* one of a machine.
+# From 1,024 to 4,096 tokens the RNN takes about four times as long, and attention grows faster: where its T² pairs outweigh the rest, it loses. On short texts it is far ahead. On two processor cores the fused RNN is a strong opponent; on a graphics card, with thousands of cores waiting, the depth decides. Both are true: *depth* is a property of the method, *time* one of a machine.
 #
 # And the advantage is one of training. When a Transformer writes, it goes token by token too. That is lesson 12.
 #
@@ -418,7 +434,7 @@ race
 outcome("01-depth", f"{race.depth['rnn']:,} and {race.depth['attention']}")
 
 # %% [markdown]
-# Attention projects, scores, mixes, projects again: four, for every T. Make the text longer, and only the upper chain grows.
+# Attention projects, scores, mixes, projects again (lesson 02): four, for every T. Make the text longer, and only the upper chain grows.
 #
 # The bars below it are this machine's. Look for the length from which attention loses to the fused RNN, then change D: does that length move? Watch the two parts of attention's bar. On a sentence most of it is projections; on a chapter nearly all of it is pairs.
 #
@@ -437,13 +453,13 @@ print("gradient at lag 199:", far[0, -1].item())
 # %% [markdown]
 # 1. **The axes are not (batch, time, numbers).** A single text still needs its batch axis.
 # 2. **The input's width does not fit the cell.**
-# 3. **A gradient of exactly 0.** Not small: gone. The loss stands still, and no message comes. An explosion is louder: the loss is NaN within a few steps; then clip the gradient, or start with a smaller U.
+# 3. **A gradient of exactly 0.** Not small: gone. The loss stands still, and no message comes. An explosion is louder: the loss is NaN within a few steps; then clip the gradient, that is, shorten it when it is too long, or start with a smaller U.
 
 # %% [markdown]
 # ## Where this lives
 # `transformer_lab/rnn.py`: the cells with their gates written out, `unroll`, `fused`, `gradient_by_lag`. `reveal("lstm_step")` shows one of them.
 #
 # ## Summary
-# Through time, a gradient is multiplied by one matrix after another: it vanishes or explodes at a rate that the first matrix sets. A default LSTM vanishes too; a forget bias cures it. Attention is one step from everywhere, thinned out among all it looks at. Its depth does not grow with the text; its work does, with the square.
+# Through time, a gradient is multiplied by one matrix after another: it vanishes or explodes at a rate that U sets, with the slope of the activation. A default LSTM vanishes too; a forget bias cures it. Attention is one step from everywhere, thinned out among all it looks at. Its depth does not grow with the text; its work does, with the square.
 #
-# **Next:** attention itself, as arithmetic.
+# **Next:** [02 · What is attention, as arithmetic?](02_attention.ipynb)

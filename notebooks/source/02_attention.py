@@ -41,7 +41,7 @@ temperature_at[12]
 # And at 13 o'clock? `temperature_at[13]` is a `KeyError`: no key is equal. Yet 13 is *close* to 12 and to 15. A useful answer would take a good part from those two and little from the others.
 #
 # ## A dictionary that is soft
-# Give every key a **score**: how well does it fit the query? Here, minus the squared distance. Turn the scores into **weights**: positive, and together 1. Answer with the average of all values, each counted by its weight.
+# Give every key a **score**: how well does it fit the query? Here, minus the squared distance, divided by twice the squared width. Turn the scores into **weights**: positive, and together 1. Answer with the average of all values, each counted by its weight.
 
 # %%
 hours = torch.tensor([6.0, 9.0, 12.0, 15.0, 18.0])
@@ -58,6 +58,8 @@ def ask(hour, width=1.5):
 print(f"at 12: {ask(12):.1f}   at 13: {ask(13):.1f}   at 20: {ask(20):.1f}")
 
 # %% [markdown]
+# At 12 it is not quite 19: the neighbours count a little. At 20 the nearest key decides.
+#
 # `exp` makes every score positive and large scores much larger. Dividing by the sum makes them add up to 1. The two together are called **softmax**.
 #
 # Statisticians have used this since 1964 and call it **kernel regression**. Its one knob is the width: how far away may a key be and still count?
@@ -65,7 +67,7 @@ print(f"at 12: {ask(12):.1f}   at 13: {ask(13):.1f}   at 20: {ask(20):.1f}")
 # %%
 predict(
     "02-width",
-    "Forty noisy measurements of one curve. Which width comes closest to the true curve?",
+    "Forty noisy measurements of one curve, at places from 0 to 5. Which width comes closest to the true curve?",
     ["0.05: trust the nearest only", "0.4: a few neighbours", "3: average over many"],
 )
 
@@ -136,7 +138,7 @@ claim("02-shift-changes-nothing", ((scores + 100).softmax(-1) - scores.softmax(-
 outcome("02-shift", "stay the same")
 
 # %% [markdown]
-# Only differences of scores count: a constant in `exp` is a factor, and the division removes it. So kernel regression *is* attention with dot products, once each key carries its own −k²/2 as one more number. Here are both, on the dots from above.
+# Only differences of scores count: a constant in `exp` is a factor, and the division removes it. So kernel regression *is* attention with dot products, once each key carries −k²/2 as one more number, each query carries a 1 to meet it, and both are divided by the width. Here are both, on the dots from above.
 
 # %%
 width = 0.4
@@ -163,7 +165,7 @@ check("soft_lookup", my_lookup)
 # Stuck? Run `hint("soft_lookup")` in a new cell, up to three times. `reveal("soft_lookup")` shows the code of the package.
 #
 # ## What are Q, K and V?
-# The best answer is in your hand. One query and four keys in a plane; each key carries a value. Drag the query among the keys, or choose an arrow and use the arrow keys. Every number that follows is written out.
+# Try it with your own hand. One query and four keys in a plane; each key carries a value. Drag the query among the keys, or choose an arrow and move it with the cursor keys. Every number that follows is written out.
 
 # %% tags=["q-25"]
 predict(
@@ -188,9 +190,11 @@ bench
 # 1. Put the query on top of a key. Is that key's weight 1?
 # 2. Put two keys in the same place. How do they share?
 # 3. Make the query 0. What is the answer?
-# 4. Make the query ten times as long.
+# 4. Make the query twice as long, and twice again.
 #
-# A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything, and can have any shape.
+# A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything; values can have any length, the same for all. **Q, K and V** are all queries, all keys and all values of a text, one in each row.
+#
+# Two keys in one place get the same weight. A query of 0 scores 0 with every key, so each gets a quarter, and the answer is the mean of the values. And a longer query?
 
 # %% tags=["q-25"]
 once, twice = (torch.tensor([[0.8, 0.6], [1.6, 1.2]]) @ keys.T).softmax(-1).amax(-1)
@@ -238,7 +242,7 @@ check("choose_qk", my_choice)
 # ## All queries at once
 # A text has many tokens, and each asks its own question. T queries and S keys give a table of T × S scores, which is one matrix product: `query @ key.T`. Row t holds the scores of query t. Softmax each row. A second product mixes the values.
 #
-# Three ways to write it: a loop over every pair, two matrix products, and the **fused** function of the package, which calls torch's fast kernel.
+# Three ways to write it: a loop over every pair, two matrix products, and the **fused** function of the package, which calls torch's fast kernel. Its `scale` is a factor on all scores: Transformers use 1/√d, and lesson 03 measures why. Here it is 1.
 
 
 # %%
@@ -295,11 +299,9 @@ claim("02-one-key-moves-all", (moved != 0).sum())
 outcome("02-one-key", "all of them")
 
 # %% [markdown]
-# A key changes one column of scores. The softmax then shares each row anew, and what one key gains all others lose. A changed *query* moves its own row and no other.
+# A key changes one column of scores, in every row whose query is not 0 in that place. The softmax then shares each row anew, and what one key gains all others lose. A changed *query* moves its own row and no other.
 #
 # Look at the shapes once more. T and S need not be equal. `d` must be the same in queries and keys. `v` can be anything, and is the width of the answer.
-#
-# The `scale` is a factor on all scores. Transformers use 1/√d, and lesson 03 measures why. Here it is 1.
 #
 # ## Exercise: attention_weights
 
@@ -326,7 +328,7 @@ check("attention", my_attention)
 
 # %% [markdown]
 # ## When scores grow
-# `exp(1000)` is infinite, and infinite over infinite is not a number. You already know the way out: adding a number to all scores changes nothing. Which number would you add?
+# `exp(1000)` is too large for the computer, which makes it infinite; and infinite over infinite is not a number. You already know the way out: adding a number to all scores changes nothing. Which number would you add?
 #
 # ### Exercise: stable_softmax
 
@@ -389,17 +391,17 @@ check("hard_lookup", my_temperature)
 
 # %%
 letters, T = "abcdefghij", 8
-V = len(letters)
+N = len(letters)
 
 
 def letter_and_place(tokens):
     """Which letter (10 numbers) and which place (8 numbers): (T,) -> (T, 18)."""
-    return torch.cat([torch.eye(V)[tokens], torch.eye(T)], 1)
+    return torch.cat([torch.eye(N)[tokens], torch.eye(T)], 1)
 
 
-W_v = torch.cat([torch.eye(V), torch.zeros(T, V)])  # hands over the letter
-W_k = torch.cat([torch.zeros(V, T), torch.eye(T)])  # is found by its place
-W_q = torch.cat([torch.zeros(V, T), torch.eye(T).roll(-1, 1)])  # wants the place before
+W_v = torch.cat([torch.eye(N), torch.zeros(T, N)])  # hands over the letter
+W_k = torch.cat([torch.zeros(N, T), torch.eye(T)])  # is found by its place
+W_q = torch.cat([torch.zeros(N, T), torch.eye(T).roll(-1, 1)])  # wants the place before
 
 # %% [markdown]
 # `roll` turns place 3 into the question for place 2; place 0 asks for the last place, as in a ring. One number is still open: how loud the query is. We call it the **voice**.
@@ -419,7 +421,7 @@ def write_previous(tokens, voice):
     return attention(voice * x @ W_q, x @ W_k, x @ W_v, scale=1.0).argmax(-1)
 
 
-texts = torch.randint(V, (1000, T))
+texts = torch.randint(N, (1000, T))
 
 
 def share_right(voice):
@@ -452,7 +454,7 @@ outcome("02-voice", "about two thirds")
 # Not one number was trained. With a quiet voice the head still looks *most* at the right place, yet a letter that occurs several times elsewhere outvotes it. Sharp attention is not a detail: it decides whether a head can be trusted.
 #
 # ## The real one, by hand
-# Lesson 00 showed you real heads. Take one, and do its arithmetic with what you have now.
+# Lesson 00 showed you real heads. Take one, and do its arithmetic with what you have now. Two maps make queries and keys from the states; we cut out the columns of head 2, and divide by √d, as this model does.
 
 # %%
 from transformer_lab.checkpoints import load_pretrained
@@ -465,10 +467,10 @@ with torch.no_grad(), record_attention(model) as weights:
     model(ids)
 
 # %%
-head = model.layers[0].attention
-d = head.d_head
+layer = model.layers[0].attention
+d = layer.d_head
 with torch.no_grad():
-    q, k = (make(states)[0, :, 2 * d : 3 * d] for make in (head.query, head.key))
+    q, k = (make(states)[0, :, 2 * d : 3 * d] for make in (layer.query, layer.key))
 by_hand = (q @ k.T / d**0.5).softmax(-1)
 plots.heatmap(
     by_hand,

@@ -91,8 +91,8 @@ STATES = Exercise(
 A recurrent cell reads one input after another and keeps a state: `new = tanh(W x + U old + b)`.
 Write `my_states(inputs, start, W, U, b)` with a loop over the steps. `inputs` is `(B, T, D)`;
 `start`, the state before the first step, `(B, h)`; `W` `(h, D)`, `U` `(h, h)`, `b` `(h,)`. Return
-the state after every step, `(B, T, h)`. Gradients have to come back through it; they are checked
-too.""",
+the state after every step, `(B, T, h)`. The gradient (next section) has to flow back through your
+loop: no `detach`, no `.data`.""",
     reference=tanh_states,
     cases=state_cases,
     gradients=True,
@@ -183,6 +183,20 @@ too.""",
                 inputs, start, lambda x, state: (x @ W.T + b).tanh() + state @ U.T
             ),
             "You add the old state after the tanh. The tanh is taken of the whole sum.",
+        ),
+        Mistake(
+            "bias-outside-tanh",
+            lambda inputs, start, W, U, b: walk(
+                inputs, start, lambda x, state: (x @ W.T + state @ U.T).tanh() + b
+            ),
+            "You add b after the tanh. The tanh is taken of the whole sum.",
+        ),
+        Mistake(
+            "start-among-the-states",
+            lambda inputs, start, W, U, b: torch.cat(
+                [start[:, None], tanh_states(inputs, start, W, U, b)], 1
+            ),
+            "You return T + 1 states: `start` is not one of them.",
         ),
         Mistake(
             "loop-over-batch",
@@ -323,6 +337,12 @@ need neither W nor the inputs.""",
             "outermost comes first.",
         ),
         Mistake(
+            "before-the-tanh",
+            lambda states, U, last: back_through_time(states, U, last) * (1 - states**2),
+            "These are the gradients in front of each tanh. Asked for are those of the states, "
+            "behind it.",
+        ),
+        Mistake(
             "slope-after-U-of-the-old-state",
             lambda states, U, last: back_walk(
                 states, last, lambda g, new, old: g @ U * (1 - old**2)
@@ -409,10 +429,10 @@ SLOPE = Exercise(
     difficulty=2,
     prompt="""
 Leave the tanh out: `new = U old + W x`. Then the gradient over n steps is the matrix power Uⁿ, and
-for many steps log10 of its size falls, or rises, by the same amount at each step. Write
+over many steps log10 of its size falls, or rises, by the same amount per step on average. Write
 `my_slope(U)` for a `(h, h)` matrix: that amount, below 0 where gradients vanish, to within 0.005.
 One number decides it, the spectral radius of U: the largest absolute value among its eigenvalues,
-which may be negative or complex.""",
+which may be negative or complex. `torch.linalg.eigvals` gives them all.""",
     reference=decay_slope,
     cases=slope_cases,
     observe=as_number,
@@ -427,8 +447,8 @@ which may be negative or complex.""",
         Mistake(
             "frobenius",
             lambda U: math.log10(float(U.norm())),
-            "You take the size of U itself. The size of Uⁿ goes its own way: try torch's "
-            "matrix_power with n = 100.",
+            "You take the size of U itself. The size of Uⁿ goes its own way: compare n = 100 with "
+            "n = 200, in double.",
         ),
         Mistake(
             "determinant",
@@ -557,6 +577,17 @@ after `lag` steps, to within 0.001. (`sigmoid(x) = 1 / (1 + exp(-x))`.)""",
             "sign",
             lambda share, lag: -forget_bias(share, lag),
             "The sign is turned over: a larger bias opens the gate, and an open gate keeps.",
+        ),
+        Mistake(
+            "share-divided",
+            lambda share, lag: logit(share / lag),
+            "You divide the share by the steps. The gate is multiplied with itself: which number, "
+            "multiplied that often, gives the share?",
+        ),
+        Mistake(
+            "one-step-less",
+            lambda share, lag: forget_bias(share, lag - 1) if lag > 1 else math.inf,
+            "You count one step less. The memory meets the gate at each of the steps.",
         ),
         Mistake(
             "power-instead-of-root",
@@ -717,10 +748,10 @@ LSTM = Exercise(
     minutes=8,
     difficulty=2,
     prompt="""
-Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)`, the output `h` and the
-memory `c`, `(B, h)` each. `W x + U h + b`, with `W` `(4h, D)`, `U` `(4h, h)` and `b` `(4h,)`, holds
-four blocks in torch's order: input i, forget f, candidate g, output o. i, f and o take a
-sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is
+Write `my_lstm(x, h, c, W, U, b)`: one step, from an input `x` `(B, D)` and the output `h` and
+memory `c` of the step before, `(B, n)` each. `W x + U h + b`, with `W` `(4n, D)`, `U` `(4n, n)` and
+`b` `(4n,)`, holds four blocks in torch's order: input i, forget f, candidate g, output o. i, f and
+o take a sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the new output is
 `o · tanh(new memory)`. Return both: `return h, c`.""",
     reference=lstm_step,
     cases=lstm_cases,
@@ -792,6 +823,35 @@ sigmoid, g a tanh. The new memory is `f · c + i · g`, number by number; the ne
             "candidate-raw",
             lambda x, h, c, W, U, b: mixed(lambda i, f, g, c: f * c + i * g, x, h, c, W, U, b),
             "The candidate has no bend yet. Gates are sigmoids, the candidate is a tanh.",
+        ),
+        Mistake(
+            "output-gate-tanh",
+            lambda x, h, c, W, U, b: (
+                sums(x, h, W, U, b)[3].tanh() * lstm_step(x, h, c, W, U, b)[1].tanh(),
+                lstm_step(x, h, c, W, U, b)[1],
+            ),
+            "Your output gate goes through a tanh. A gate is a sigmoid, between 0 and 1.",
+        ),
+        Mistake(
+            "memory-through-tanh",
+            lambda x, h, c, W, U, b: mixed(
+                lambda i, f, g, c: (f * c + i * g.tanh()).tanh(), x, h, c, W, U, b
+            ),
+            "You bend the new memory itself. The tanh is for what is shown; the memory stays as it "
+            "is, or it would fade at each step.",
+        ),
+        Mistake(
+            "memory-through-sigmoid",
+            lambda x, h, c, W, U, b: (
+                shown(lstm_step(x, h, c, W, U, b)[1].sigmoid(), x, h, W, U, b),
+                lstm_step(x, h, c, W, U, b)[1],
+            ),
+            "The memory is right. On its way out it goes through a tanh, not a sigmoid.",
+        ),
+        Mistake(
+            "memory-into-U",
+            lambda x, h, c, W, U, b: bent(sums(x, c, W, U, b), c),
+            "You multiply U with the memory c. It belongs to the output h.",
         ),
         Mistake(
             "memory-shown-raw",

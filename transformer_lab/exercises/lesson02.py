@@ -23,6 +23,7 @@ def softmax_cases() -> list[Case]:
     apart = torch.tensor([[5000.0, 5001.0], [-5000.0, -5002.0], [0.0, 1.0]])
     large = torch.tensor([[10000.0, 9999.0, 9998.0], [0.0, 10000.0, 2.0]])
     forbidden = torch.tensor([[0.5, -math.inf, 1.0], [-math.inf, -math.inf, 3.0]])
+    very_low = torch.tensor([[-math.inf, -20000.0, -20001.0]])
     return [
         Case("one row", (torch.tensor([0.0, 1.0, 2.0]),)),
         Case("a single score", (torch.tensor([[5.0]]), -1)),
@@ -37,6 +38,7 @@ def softmax_cases() -> list[Case]:
         Case("large negative scores", (-large, -1), 2e-3),
         Case("rows far apart", (apart,), 2e-3),
         Case("some scores -inf", (forbidden, -1)),
+        Case("-inf beside very low scores", (very_low,), 2e-3),
         Case("float64", (numbers(5, 2, 5, dtype=torch.float64), -1)),
         Case("not contiguous", (strided(numbers(6, 3, 4)), -1)),
     ]
@@ -98,6 +100,24 @@ where `exp` alone is infinite, and a score of `-inf`, which gets the weight 0.""
             "first-axis",
             lambda scores, dim=-1: stable_softmax(scores, 0),
             "Your sum always runs along the first axis. It has to run along `dim`.",
+        ),
+        Mistake(
+            "sum-along-last",
+            lambda scores, dim=-1: powers(scores, dim) / powers(scores, dim).sum(-1, keepdim=True),
+            "Your largest score is taken along `dim`, your sum along the last axis. Both run along "
+            "`dim`.",
+        ),
+        Mistake(
+            "largest-along-last",
+            lambda scores, dim=-1: shares(scores, dim, scores.amax(-1, keepdim=True)),
+            "Your sum runs along `dim`, your largest score is taken along the last axis. Both run "
+            "along `dim`.",
+        ),
+        Mistake(
+            "inf-as-a-number",
+            lambda scores, dim=-1: stable_softmax(scores.clamp(min=-1e4), dim),
+            "You replace -inf, and whatever lies as low, by a number. Other scores may lie lower "
+            "still. exp(-inf) is 0 already: nothing needs replacing.",
         ),
         Mistake(
             "sum-of-all",
@@ -207,8 +227,8 @@ WEIGHTS = Exercise(
     prompt="""
 Write `my_weights(query, key, scale)`. A score is the dot product of a query and a key, times
 `scale`. The softmax of one query's scores over all keys gives its weights:
-`(..., T, d), (..., S, d) -> (..., T, S)`. T need not be S. A batch, several texts at
-once, may stand in front: `.transpose(-2, -1)` swaps the last two axes; `.T` is for one matrix.""",
+`(..., T, d), (..., S, d) -> (..., T, S)`. T need not be S. A batch, several texts at once,
+may stand in front: `.transpose(-2, -1)` swaps the last two axes; `.T` is for one matrix.""",
     reference=weights_of,
     cases=qk_cases,
     mistakes=(
@@ -652,6 +672,12 @@ weight is 0.""",
             "inverse is the natural one.",
         ),
         Mistake(
+            "score-0-for-weight-0",
+            lambda weights: as_scores(weights.where(weights > 0, torch.ones_like(weights)).log()),
+            "A weight of 0 gets the score 0 from you. exp(0) is 1, the largest of all: it needs a "
+            "very low score.",
+        ),
+        Mistake(
             "log-of-zero",
             lambda weights: as_scores(weights.log()),
             "The logarithm of a weight of 0 is -inf. A very small weight does as well: it may be "
@@ -698,7 +724,7 @@ def hard_lookup(scores: Tensor, eps: float) -> float:
 
 
 def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
-    """Empty if it does: cold enough, and no colder than a hundredth of the warmest that works."""
+    """Empty if it does: cold enough, and no colder than a twentieth of the warmest that works."""
     scores, eps = inputs
     chosen = float(temperature)
     if not chosen > 0:  # NaN too
@@ -709,8 +735,8 @@ def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
 
     if largest(chosen) < 1 - eps * (1 + 1e-6):
         return f"At your temperature the largest weight is {largest(chosen):.4f}: too warm."
-    if largest(chosen * 100) >= 1 - eps:
-        return "Far colder than needed: a temperature 100 times as warm would do."
+    if largest(chosen * 20) >= 1 - eps:
+        return "Far colder than needed: a temperature 20 times as warm would do."
     return ""
 
 
@@ -718,9 +744,11 @@ def temperature_cases() -> list[Case]:
     rows = {
         "two keys": ([0.0, 1.0], 0.1),
         "three keys": ([2.0, 0.5, 1.5], 0.01),
-        "a close race": ([1.0, 1.002, -3.0, 0.4], 0.01),
+        "a close race": ([1.0, 1.02, -3.0, 0.4], 0.01),
         "far apart": ([-10.0, 60.0, 2.0], 0.05),
         "all negative": ([-7.0, -5.0, -9.0, -8.0], 0.001),
+        "hardly ahead will do": ([0.3, 0.9], 0.4),
+        "all but a billionth": ([2.0, -1.0, 1.2], 1e-9),
         "seven second places": ([1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0], 0.01),
     }
     return [Case(name, (torch.tensor(scores), eps), 1e-4) for name, (scores, eps) in rows.items()]
@@ -741,8 +769,9 @@ HARD = Exercise(
     prompt="""
 Divide the scores by a temperature before the softmax. The colder, the more the best key takes: an
 ordinary dictionary is attention at temperature 0. Write `my_temperature(scores, eps)`: a
-temperature at which the largest weight is at least `1 - eps`. Many are right. Colder than needed is
-fine, up to 100 times; so one constant cannot do for all scores.""",
+temperature at which the largest weight is at least `1 - eps`. There are at least two scores, and no
+two tie for the best. Many temperatures are right. Colder than needed is fine, up to 20 times; so
+neither one constant nor one share of the gap can do for all.""",
     reference=hard_lookup,
     cases=temperature_cases,
     observe=as_number,
@@ -764,6 +793,11 @@ fine, up to 100 times; so one constant cannot do for all scores.""",
             "eps-itself",
             lambda scores, eps: eps,
             "You return eps. How cold it has to be depends on how far the best score is ahead.",
+        ),
+        Mistake(
+            "share-of-the-gap",
+            lambda scores, eps: gap(scores) / 20,
+            "Your temperature follows the gap, not eps. A smaller eps needs it colder.",
         ),
         Mistake(
             "inverse",
