@@ -31,7 +31,9 @@ def test_padding_allows_the_real_tokens_for_every_query() -> None:
 
 def test_padding_from_ids_equals_padding_from_lengths() -> None:
     tokens = torch.tensor([[5, 6, 0], [7, 0, 0]])
-    assert torch.equal(token_mask(tokens, 0), padding_mask(torch.tensor([2, 1]), 3))
+    real = padding_mask(torch.tensor([2, 1]), 3)
+    assert torch.equal(token_mask(tokens, 0), real)
+    assert torch.equal(token_mask(tokens.masked_fill(tokens == 0, 3), 3), real)
 
 
 def test_window_is_causal_and_as_wide_as_said() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import symtable
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from nbformat import NotebookNode
 from test_architecture import PACKAGE, imported
 
 from transformer_lab.claims import Entry, ledger
+from transformer_lab.exercises import CATALOG
 
 ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -235,6 +237,21 @@ def tags_are_known(lesson):
     return [f"tag {tag}" for tag in tags if not re.fullmatch(known, tag)]
 
 
+def every_exercise_says_its_task(lesson):
+    """Its prompt stands right before the cell, and names the function that the cell defines."""
+    complaints = []
+    for above, cell in pairwise([None, *lesson.cells]):
+        if cell.cell_type != "code":
+            continue
+        for id, name in re.findall(r'check\("(\w+)", (\w+)\)', cell.source):
+            prompt = CATALOG[id].prompt
+            if above is None or prompt.strip() not in above.source:
+                complaints.append(f"the task of {id} is missing: write `## Exercise: {id}`")
+            if f"`{name}(" not in prompt:
+                complaints.append(f"the task of {id} does not speak of {name}")
+    return complaints
+
+
 def a_cell_can_run_again(lesson):
     """After an edit you run a cell again: what it reads must be what it read the first time.
 
@@ -292,6 +309,7 @@ RULES = [
     links_lead_somewhere,
     pictures_have_words,
     tags_are_known,
+    every_exercise_says_its_task,
     a_cell_can_run_again,
 ]
 
@@ -473,6 +491,11 @@ BAD = [
     (tags_are_known, '# %% tags=["q-41"]\n1\n'),
     (tags_are_known, '# %% tags=["q07"]\n1\n'),
     (tags_are_known, '# %% tags=["nbval-skip"]\n1\n'),
+    (every_exercise_says_its_task, code('check("causal_mask", my_causal_mask)')),
+    (
+        every_exercise_says_its_task,
+        prose("## Exercise: causal_mask") + code('check("causal_mask", f)'),
+    ),
     (a_cell_can_run_again, code("x = 1") + code("y = x") + code("x = 2")),
     (a_cell_can_run_again, code("x = 1") + code("def f():\n    return x") + code("x = 2")),
     (a_cell_can_run_again, code("x = 1") + code("x = x + 1")),

@@ -49,9 +49,9 @@ states = unroll(cell, inputs)
 states.shape
 
 # %% [markdown]
-# ### Exercise: rnn_states
+# Now write such a loop yourself. In an exercise, your code takes the place of the line with `raise`. Run the cell: `check` tells you when it is right, and if not, which mistake it is. Stuck? `hint("rnn_states")` in a new cell gives a hint, up to three times; `reveal("rnn_states")` shows the code of the package.
 #
-# Write the function in place of `raise NotImplementedError` and run the cell. `check` tells you when it is right, and if not, which mistake it is. Stuck? `hint("rnn_states")` in a new cell gives a hint, up to three times; `reveal("rnn_states")` shows the code of the package.
+# ### Exercise: rnn_states
 
 
 # %%
@@ -192,12 +192,13 @@ claim("01-lstm-forget-bias", curves["LSTM, forget bias 3"][:, 50])
 outcome("01-lstm", "about 1e-11")
 
 # %% [markdown]
-# You may have read that the LSTM solved vanishing gradients. At torch's defaults it does not. A fresh forget gate stands at about one half. Through `c` alone that would leave 2⁻⁵⁰, 1e-15; the measured number is larger, because the output h is a second way back. Give the gate a bias of 3, and it stands at .95. The curve even rises again toward the beginning of the text, where the memory is still empty.
+# You may have read that the LSTM solved vanishing gradients. At torch's defaults it does not. A fresh forget gate stands at about one half. Through `c` alone that would leave 2⁻⁵⁰, 1e-15; the measured number is larger, because the output h is a second way back. Give the gate a bias of 3, and it stands at .95. The curve even rises again toward the beginning of the text, where the memory is empty.
 #
 # An orthogonal U fades more slowly, the GRU about as fast as the LSTM.
 #
-# Attention has no steps between: every position is one step away. Its curve falls once, since the last position also asks the question, and from lag 1 on it is level.
-#
+# Attention has no steps between: every position is one step away. Its curve falls once, since the last position also asks, and from lag 1 on it is level.
+
+# %% [markdown]
 # Turn the knobs yourself; lag 0 is at the right here. The curve is measured anew each time, with three seeds. Find the forget bias at which half a gradient is left at lag 50, and the gain, the factor on U, at which the ReLU network neither vanishes nor explodes. You should end near 3.5 and 1.4.
 
 # %% tags=["q-37"]
@@ -460,6 +461,6 @@ print("gradient at lag 199:", far[0, -1].item())
 # `transformer_lab/rnn.py`: the cells with their gates written out, `unroll`, `fused`, `gradient_by_lag`. `reveal("lstm_step")` shows one of them.
 #
 # ## Summary
-# Through time, a gradient is multiplied by one matrix after another: it vanishes or explodes at a rate that U sets, with the slope of the activation. A default LSTM vanishes too; a forget bias cures it. Attention is one step from everywhere, thinned out among all it looks at. Its depth does not grow with the text; its work does, with the square.
+# Through time, a gradient is multiplied by one matrix after another: it vanishes or explodes at a rate that U sets, with the slope of the tanh or ReLU. A default LSTM vanishes too; a forget bias cures it. Attention is one step from everywhere, thinned out among all it looks at. Its depth does not grow with the text; its work does, with the square.
 #
 # **Next:** [02 · What is attention, as arithmetic?](02_attention.ipynb)

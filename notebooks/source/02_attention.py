@@ -191,9 +191,11 @@ bench
 # 2. Put two keys in the same place. How do they share?
 # 3. Make the query 0. What is the answer?
 # 4. Make the query twice as long, and twice again.
-#
-# A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything; values can have any length, the same for all. **Q, K and V** are all queries, all keys and all values of a text, one in each row.
-#
+
+# %% [markdown]
+# A **query** says what is wanted. A **key** says what it can be found by. A **value** says what is handed over. Query and key are compared with each other and must live in the same space. The value is never compared with anything; values can have any length, the same for all. Q, K and V are all queries, all keys and all values of a text, one in each row.
+
+# %% [markdown]
 # Two keys in one place get the same weight. A query of 0 scores 0 with every key, so each gets a quarter, and the answer is the mean of the values. And a longer query?
 
 # %% tags=["q-25"]

@@ -557,9 +557,9 @@ outcome("06-longer", "ALiBi")
 
 # %% [markdown]
 # Read the rows.
-# - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no text of training ever reached row 32, and an untrained row is noise.
+# - **Learned**: perfect at home. Here its table got 256 rows, so that it runs; but no training reached row 32, and an untrained row is noise.
 # - **Sinusoidal** rows exist for every place. The model has met only the first 32. To be defined is not to be known.
-# - **ALiBi** keeps what it has, and even rises: the first column counts early places too, which have only a block or two behind them. It has less at home: a slope makes near keys loud, and the token that holds the answer stands behind four others.
+# - **ALiBi** keeps what it has, and even rises: the first column counts early places too, with little behind them. It has less at home: a slope makes near keys loud, and the answer stands behind four others.
 # - **None** is better than chance and far from right, at every length.
 #
 # And **rotary**? It needs one distance, always the same, and it has learned that one perfectly. Why does it fail?

@@ -153,6 +153,7 @@
 # %% [markdown]
 # ## V to W
 # - **value** · What is handed over when a key fits. [02](02_attention.ipynb)
+# - **variance** · The mean squared distance of numbers from their mean: the square of their spread. [03](03_why_sqrt_d.ipynb)
 # - **vector** · A list of numbers of fixed length. [00](00_start_here.ipynb)
 # - **vocabulary** · The fixed list of all tokens that a model knows. [00](00_start_here.ipynb)
 # - **voice** · In this course, the length of a query: the louder, the more decided its weights. [02](02_attention.ipynb)

@@ -91,8 +91,8 @@ STATES = Exercise(
 A recurrent cell reads one input after another and keeps a state: `new = tanh(W x + U old + b)`.
 Write `my_states(inputs, start, W, U, b)` with a loop over the steps. `inputs` is `(B, T, D)`;
 `start`, the state before the first step, `(B, h)`; `W` `(h, D)`, `U` `(h, h)`, `b` `(h,)`. Return
-the state after every step, `(B, T, h)`. The gradient (next section) has to flow back through your
-loop: no `detach`, no `.data`.""",
+the state after every step, `(B, T, h)`. What is learned flows back through your loop, as the next
+section says: no `detach`, no `.data`.""",
     reference=tanh_states,
     cases=state_cases,
     gradients=True,

@@ -473,8 +473,8 @@ Write `my_rotary(query, key, offset=0)`, both `(B, H, T, d)` with an even d. Ret
 position: token t stands at p = offset + t. In each vector, number i of the first half, a, and
 number i of the second half, b, are a point (a, b); i counts from 0. Turn it by the angle
 w = p / 10000^(2i/d), in radians: a becomes `a cos w − b sin w`, and b becomes `b cos w + a sin w`.
-A pair's two numbers lie half a vector apart, and not side by side as in the table of waves. Keep
-shape and dtype.""",
+A pair lies half a vector apart, not side by side as in the table of waves. Keep shape and
+dtype.""",
     reference=rotate_both,
     cases=rotary_cases,
     observe=as_pair,
