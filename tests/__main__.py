@@ -20,6 +20,7 @@ def checks(reports: Path) -> dict[str, list[str]]:
     parallel = ["-n", workers, "--dist", "loadfile"]  # cells of one notebook need one worker
     lessons = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("notebooks/*.ipynb"))
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
+    nbval += ["-p", "tests.nbval_numbers"]
     return {
         "ruff check": ["ruff", "check"],
         "ruff format": ["ruff", "format", "--check"],

@@ -3,6 +3,7 @@
 import ast
 import copy
 import importlib
+import os
 import re
 import shutil
 import statistics
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import nbval_numbers
 import pytest
 from nbformat import NotebookNode
 from test_architecture import PACKAGE, imported
@@ -564,7 +566,7 @@ from IPython.display import display
 from transformer_lab import plots
 
 # %% tags=["q-08"]
-plots.bars(["a", "b"], [1, 2], "b is longer")
+plots.bars(["a", "b"], [1, 2.5], "b is longer")
 
 # %%
 view = {"model_id": str(id(view)) if "view" in vars() else "0"}
@@ -633,8 +635,10 @@ def test_the_built_sample_keeps_every_rule_about_notebooks(built):
 
 def strict(path: Path) -> subprocess.CompletedProcess:
     flags = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", ROOT / "tests/nbval.cfg"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *flags, path]
-    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent)
+    flags += ["-p", "tests.nbval_numbers", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *flags, path]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, env=env)
 
 
 def test_strict_nbval_passes_on_what_is_built_and_sees_a_changed_number(built, folder):
@@ -642,8 +646,37 @@ def test_strict_nbval_passes_on_what_is_built_and_sees_a_changed_number(built, f
     text = path.read_text(encoding="utf-8").replace("base64,iVBOR", "base64,aVBOR")
     path.write_text(text, encoding="utf-8")
     assert "4 passed" in strict(path).stdout
-    path.write_text(text.replace("a 1; b 2", "a 1; b 3"), encoding="utf-8")
+    path.write_text(text.replace("a 1; b 2.5", "a 1; b 2.4"), encoding="utf-8")
+    assert "4 passed" in strict(path).stdout
+    path.write_text(text.replace("a 1; b 2.5", "a 2; b 2.5"), encoding="utf-8")
     assert "1 failed, 3 passed" in strict(path).stdout
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("loss 0.37 (0.19)", "loss 0.36 (0.19)", True),
+        ("loss 1.0", "loss 0.89", True),
+        ("loss 1.0", "loss 0.80", False),
+        ("2e-05 off", "1e-05 off", True),
+        ("2e-05 off", "9e-05 off", False),
+        ("width 64", "width 65", False),
+        ("1,050,624 numbers", "1,050,625 numbers", False),
+        ("up 0.5", "down 0.5", False),
+        ("0.5, 0.5", "0.5", False),
+        ("-0.5", "0.5", False),
+    ],
+)
+def test_only_decimals_may_be_a_little_off(one, other, equal):
+    assert nbval_numbers.same(one, other) == equal
+    assert (nbval_numbers.Shown(one) != nbval_numbers.Shown(other)) != equal
+
+
+def test_in_a_trained_claim_whole_numbers_may_be_a_little_off_as_well():
+    one, other = "20 times (11 to 33)", "19 times (11 to 35)"
+    assert not nbval_numbers.same(one, other)
+    assert nbval_numbers.Trained(one) == nbval_numbers.Trained(other)
+    assert nbval_numbers.Trained(one) != nbval_numbers.Trained("30 times (11 to 33)")
 
 
 @pytest.mark.parametrize(
