@@ -12,8 +12,8 @@ from nbval.plugin import IPyNbCell
 
 from transformer_lab.claims import ledger
 
-DECIMAL = re.compile(r"\d*\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
-NUMBER = re.compile(r"\d[\d,]*\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?")
+DECIMAL = re.compile(r"(?<![\w.])(?:\d*\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)")
+NUMBER = re.compile(r"(?<![\w.])(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?")
 SHARE, PLACES = 0.15, 2
 
 

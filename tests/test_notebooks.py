@@ -661,6 +661,7 @@ def test_strict_nbval_passes_on_what_is_built_and_sees_a_changed_number(built, f
         ("2e-05 off", "1e-05 off", True),
         ("2e-05 off", "9e-05 off", False),
         ("width 64", "width 65", False),
+        ("layers.0: 0.31", "layers.1: 0.31", False),
         ("1,050,624 numbers", "1,050,625 numbers", False),
         ("up 0.5", "down 0.5", False),
         ("0.5, 0.5", "0.5", False),

@@ -302,7 +302,7 @@ claim("00-equals-torch", (ours - theirs)[mask].abs().max())
 # %%
 task = tasks.NumberWords(train=800, held_out=200, below=1_000, seed=0)
 for number in (42, 342, 907):
-    print(number, tasks.english(number), "→", tasks.german(number))
+    print(number, *tasks.english(number), "→", *tasks.german(number))
 
 # %%
 predict(

@@ -384,8 +384,29 @@ check("padding_mask", my_padding_mask)
 #
 # The cross mask is a rectangle and has no causal part: the whole source is there before the first word is written.
 
+# %%
+predict(
+    "04-source",
+    "Below, the source has 4 real tokens. You make it one shorter. Which masks change?",
+    ["the encoder's", "the encoder's and the cross mask", "all three"],
+)
+
 # %% tags=["q-04"]
 MaskPainter(source=6, target=5, length=4, layers=2, title="A source of 4 tokens and 2 of padding")
+
+
+# %%
+def masks_of(real):
+    """The three masks of one pair whose source has so many real tokens, and whose target is full."""
+    source, target = (padding_mask(torch.tensor([n]), S) for n, S in ((real, 6), (5, 5)))
+    return {"encoder": source, "decoder": combine(causal_mask(5), target), "cross": source}
+
+
+longer, shorter = masks_of(4), masks_of(3)
+[name for name in longer if not torch.equal(longer[name], shorter[name])]
+
+# %%
+outcome("04-source", "the encoder's and the cross mask")
 
 # %% [markdown]
 # ### Exercise: combine_masks

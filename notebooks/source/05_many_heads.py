@@ -328,7 +328,14 @@ outcome("05-two-matrices", "far from symmetric")
 # And why not learn M itself? It would have D² numbers. Two thin matrices of D × d hold 2·D·d: a sixth, with D = 384 and d = 32. The price is the **rank**: M can react to d directions of x, no more.
 #
 # ## Touch them
-# All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference. Then find out in which layer the marks `[CLS]` and `[SEP]` get most.
+# All heads of the real model, on one sentence. Sort by what they do. Pin two and look at the difference. And look for the marks `[CLS]` and `[SEP]`: bright columns at both ends.
+
+# %%
+predict(
+    "05-where-marks",
+    "In which of the six layers do the two marks get least of the weight?",
+    ["in the middle ones", "in the first and the last", "alike in all"],
+)
 
 # %%
 sentence = "The cat sat on the mat because it was tired."
@@ -337,9 +344,17 @@ with torch.no_grad(), record_attention(model) as recorded:
     model(ids, mask)
 AttentionExplorer(recorded, tokenizer.tokens(sentence), title="All heads, one sentence")
 
+# %%
+for name, table in recorded.items():
+    to_marks = table[0, :, 1:-1, [0, -1]].sum(-1)  # from the words, in every head
+    print(f"{name}: {to_marks.mean():.2f}")
+
+# %%
+outcome("05-where-marks", "in the first and the last")
+
 # %% [markdown]
 # ## Is a large weight an important one?
-# You saw it in lesson 00: about half of all weight goes to the two marks at the ends. Do these models care so much for two marks?
+# You saw it in lesson 00, and again now: about half of all weight goes to the two marks at the ends. Do these models care so much for two marks?
 
 # %% tags=["q-27"]
 predict(
