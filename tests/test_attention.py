@@ -143,8 +143,19 @@ def test_states_and_context_of_other_batches_are_named(rows) -> None:
         module(torch.randn(2, 3, 8), torch.randn(rows, 4, 8))
 
 
-def test_a_bias_of_another_precision_is_added_all_the_same() -> None:
-    query, key, bias = torch.randn(3, 4).double(), torch.randn(5, 4).double(), torch.randn(3, 5)
-    mixed = attention(query, key, key, bias=bias)
-    assert mixed.dtype == torch.float64
-    assert torch.allclose(mixed, attention_weights(query, key, bias=bias) @ key)
+@pytest.mark.parametrize("ours", [torch.float32, torch.float64])
+def test_a_bias_of_another_precision_is_added_all_the_same(ours) -> None:
+    theirs = torch.float64 if ours == torch.float32 else torch.float32
+    query, key, bias = torch.randn(3, 4).to(ours), torch.randn(5, 4).to(ours), torch.randn(3, 5)
+    mixed = attention(query, key, key, bias=bias.to(theirs))
+    assert mixed.dtype == ours
+    assert torch.allclose(mixed, attention_weights(query, key, bias=bias) @ key, atol=1e-6)
+
+
+def test_dropout_of_the_function_keeps_a_weight_whole_and_scaled_or_not_at_all() -> None:
+    query, key = torch.randn(200, 4), torch.randn(5, 4)
+    weights = attention_weights(query, key)
+    dropped = attention(query, key, torch.eye(5), dropout=0.25)
+    kept = dropped > 0
+    assert 0.7 < kept.float().mean() < 0.8
+    assert torch.allclose(dropped[kept], weights[kept] / 0.75, atol=1e-5)

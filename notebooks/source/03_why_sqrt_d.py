@@ -317,13 +317,13 @@ claim("03-at-the-query", at_query)
 outcome("03-query", "larger everywhere")
 
 # %% [markdown]
-# So the famous sentence is about the softmax, and even there it holds in a corner of the map. A query without the scale gets *larger* gradients, the more so the wider the head. An average hides the rest, so look at the rows one by one.
+# So the famous sentence is about the softmax, and even there it holds on half of this map. A query without the scale gets *larger* gradients, the more so the wider the head. An average hides the rest, so look at the rows one by one.
 
 # %%
 size = {"no scale": slope(weights(64, 64, 1.0)), "1/√d": slope(weights(64, 64, 1 / 8))}
 for name, rows in size.items():
     low, middle, high = rows.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
-    print(f"{name:9} a tenth below {low:.3f}, half below {middle:.3f}, a tenth above {high:.3f}")
+    print(f"{name:9} a tenth < {low:.3f}, half < {middle:.3f}, a tenth > {high:.3f}")
 claim("03-dead-rows", (size["no scale"] < 0.01).float().mean())
 
 # %% [markdown]

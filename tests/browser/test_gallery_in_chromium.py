@@ -89,3 +89,22 @@ def test_two_of_each_in_one_notebook_and_no_key_edits_it(lab):
             for key in ("d", "d", "b", "x"):
                 page.keyboard.press(key)
     assert notebook.cells() == cells
+
+
+OVERLAP = """() => [...document.querySelectorAll("[data-example]")].flatMap((example) => {
+  const all = [...example.querySelectorAll("select, button, input, .tl-quiet, .tl-number")]
+    .filter((e) => e.getClientRects().length && !e.closest("svg") && e.textContent.length < 80
+      && getComputedStyle(e).position !== "absolute");
+  return all.flatMap((one, i) => all.slice(i + 1).filter((other) => {
+    const a = one.getBoundingClientRect(), b = other.getBoundingClientRect();
+    return !one.contains(other) && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  }).map((other) => `${example.dataset.example}: ${one.textContent} / ${other.textContent}`));
+})"""
+
+
+def test_in_a_cell_of_a_600_pixel_window_no_control_lies_on_another(visit, tmp_path, every):
+    (tmp_path / "page.html").write_text(gallery.page(every), encoding="utf-8")
+    page = visit(tmp_path / "page.html", viewport={"width": 469, "height": 900})
+    page.wait_for_function("() => document.querySelectorAll('.tl-builder .tl-lines button').length")
+    assert page.evaluate(OVERLAP) == []
