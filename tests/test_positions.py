@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from transformer_lab.positions import alibi, alibi_slopes, rotary, sinusoidal
+from transformer_lab.positions import alibi, alibi_slopes, rotary, rotary_table, sinusoidal
 
 
 def test_each_number_is_the_wave_of_the_paper() -> None:
@@ -39,6 +39,14 @@ def test_sizes_that_make_no_waves_are_named(length: int, width: int) -> None:
 def test_what_cannot_be_turned_in_pairs_is_named(x: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{x.dtype} of shape {tuple(x.shape)}")):
         rotary(x)
+
+
+def test_the_table_holds_the_angles_of_the_paper_from_place_0_on() -> None:
+    cosine, sine = rotary_table(5, 6)
+    for place in range(5):
+        angles = [place / 10_000 ** (2 * i / 6) for i in range(3)]
+        assert cosine[place].tolist() == pytest.approx([math.cos(a) for a in angles], abs=1e-6)
+        assert sine[place].tolist() == pytest.approx([math.sin(a) for a in angles], abs=1e-6)
 
 
 def test_slopes_without_a_number_of_keys_are_for_as_many_as_queries() -> None:
