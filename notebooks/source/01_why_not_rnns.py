@@ -296,7 +296,7 @@ predict(
     ],
 )
 
-# %%
+# %% tags=["nbval-ignore-output"]
 right = {}
 for lag in (5, 40):
     for name, make in cores(lag).items():
