@@ -724,7 +724,7 @@ def hard_lookup(scores: Tensor, eps: float) -> float:
 
 
 def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
-    """Empty if it does: cold enough, and no colder than a twentieth of the warmest that works."""
+    """Empty if it does: cold enough, and no colder than a thirtieth of the warmest that works."""
     scores, eps = inputs
     chosen = float(temperature)
     if not chosen > 0:  # NaN too
@@ -735,8 +735,8 @@ def temperature_works(inputs: tuple[Any, ...], temperature: Tensor) -> str:
 
     if largest(chosen) < 1 - eps * (1 + 1e-6):
         return f"At your temperature the largest weight is {largest(chosen):.4f}: too warm."
-    if largest(chosen * 20) >= 1 - eps:
-        return "Far colder than needed: a temperature 20 times as warm would do."
+    if largest(chosen * 30) >= 1 - eps:
+        return "Far colder than needed: a temperature 30 times as warm would do."
     return ""
 
 
@@ -770,7 +770,7 @@ HARD = Exercise(
 Divide the scores by a temperature before the softmax. The colder, the more the best key takes: an
 ordinary dictionary is attention at temperature 0. Write `my_temperature(scores, eps)`: a
 temperature at which the largest weight is at least `1 - eps`. There are at least two scores, and no
-two tie for the best. Many temperatures are right. Colder than needed is fine, up to 20 times; so
+two tie for the best. Many temperatures are right. Colder than needed is fine, up to 30 times; so
 neither one constant nor one share of the gap can do for all.""",
     reference=hard_lookup,
     cases=temperature_cases,
