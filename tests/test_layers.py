@@ -4,9 +4,10 @@ import pytest
 import torch
 from shaking import shake
 from torch import nn
+from torch.nn import functional as F
 
 from transformer_lab.config import ModelConfig
-from transformer_lab.layers import DecoderLayer, EncoderLayer, FeedForward
+from transformer_lab.layers import DecoderLayer, EncoderLayer, FeedForward, layer_norm, rms_norm
 from transformer_lab.masks import causal_mask, combine, padding_mask, to_torch_ignore
 from transformer_lab.twins import copy_layer
 
@@ -73,3 +74,21 @@ def test_rms_norm_divides_by_the_root_mean_square() -> None:
     x = torch.randn(4, 8)
     expected = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(layer.attention_norm(x), expected)
+
+
+def test_dropout_takes_a_part_of_a_change_whole_or_not_at_all_and_never_the_states() -> None:
+    layer = EncoderLayer(ModelConfig(10, d_model=24, d_ff=40, dropout=0.5))
+    nn.init.zeros_(layer.attention.output.weight)
+    nn.init.zeros_(layer.attention.output.bias)  # so all change is the feed-forward block's
+    states = torch.randn(4, 50, 24)
+    whole = layer.eval()(states) - states
+    dropped = layer.train()(states) - states
+    kept = dropped.abs() > 1e-6
+    assert 0.45 < kept.float().mean() < 0.55
+    torch.testing.assert_close(dropped[kept], 2 * whole[kept], rtol=1e-3, atol=1e-5)
+
+
+def test_norms_by_hand_equal_torchs_with_torchs_own_eps() -> None:
+    x, weight, bias = torch.randn(5, 8) * 1e-2, torch.randn(8), torch.randn(8)
+    torch.testing.assert_close(layer_norm(x, weight, bias), F.layer_norm(x, (8,), weight, bias))
+    torch.testing.assert_close(rms_norm(x, weight), F.rms_norm(x, (8,), weight, 1e-5))
