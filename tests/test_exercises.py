@@ -30,7 +30,7 @@ from transformer_lab.exercises import (
     sandbox,
     stages,
 )
-from transformer_lab.exercises.exercise import Exercise, Mistake
+from transformer_lab.exercises.exercise import Case, Exercise, Mistake
 from transformer_lab.exercises.lesson02 import gap
 
 ANSWERS = [
@@ -673,6 +673,19 @@ def test_an_exercise_shows_its_prompt_minutes_and_difficulty():
 def test_an_exercise_that_is_not_whole_is_refused(field, value):
     with pytest.raises(ValueError, match="attention_weights must"):
         Exercise(**{**vars(CATALOG[SAFE]), field: value})
+
+
+def test_wrong_numbers_are_named_before_a_wrong_dtype_also_where_an_input_is_a_list():
+    def given(items, kind):
+        return torch.tensor(items, dtype=kind)
+
+    def cases():
+        return [Case(str(kind), ([1.0, 2.0], kind)) for kind in (torch.float32, torch.float64)]
+
+    changed = {"reference": given, "cases": cases, "mistakes": ()}
+    exercise = Exercise(**{**vars(CATALOG[SAFE]), **changed})
+    assert engine.examine(exercise, lambda items, kind: torch.tensor(items)).mistake == "dtype"
+    assert engine.examine(exercise, lambda items, kind: -torch.tensor(items)).mistake == "sign"
 
 
 # Gradients, where an exercise asks for them

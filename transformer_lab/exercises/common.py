@@ -1,5 +1,6 @@
 """What several exercises share: inputs, and how an answer that is no tensor becomes one."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -71,3 +72,8 @@ def several(*names: str) -> Observe:
         return torch.cat([*shapes, *(part.flatten().to(wide) for part in parts)])
 
     return observe
+
+
+def logit(share: float) -> float:
+    """The inverse of the sigmoid."""
+    return math.log(share / (1 - share))

@@ -134,7 +134,7 @@ def _judge(exercise: Exercise, answer: Any, done: list[Trial]) -> Verdict:
         found = [(trial, said) for trial in done if (said := stage(trial))]
         if not found:
             continue
-        if stage is stages.dtype and any(map(stages.values, set(done) - {t for t, _ in found})):
+        if stage is stages.dtype and any(stages.values(t) for t in done if not stage(t)):
             continue  # wrong numbers elsewhere are the larger mistake
         found.sort(key=lambda pair: show.size(pair[0].case))
         trial, message = found[0]  # the smallest is shown, so what is said has to hold for it

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from transformer_lab import rnn
-from transformer_lab.exercises.common import as_number, numbers, parts_of, strided
+from transformer_lab.exercises.common import as_number, logit, numbers, parts_of, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake, Unfit
 
 # --- a tanh cell, run over time
@@ -539,11 +539,6 @@ def bias_cases() -> list[Case]:
         "10 %, 300 steps": (0.1, 300),
     }
     return [Case(name, inputs, 0.0) for name, inputs in asked.items()]
-
-
-def logit(share: float) -> float:
-    """The inverse of the sigmoid."""
-    return math.log(share / (1 - share))
 
 
 FORGET = Exercise(

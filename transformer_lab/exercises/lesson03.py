@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab import attention as package
-from transformer_lab.exercises.common import as_number, numbers, strided
+from transformer_lab.exercises.common import as_number, logit, numbers, strided
 from transformer_lab.exercises.exercise import Case, Exercise, Mistake
 
 # --- the root of which width
@@ -641,8 +641,8 @@ once.""",
         ),
         Mistake(
             "gives-up-early",
-            lambda unscaled, scaled, widths: min(
-                d if unscaled(d) < scaled(d) else 0 for d in [min(widths)]
+            lambda unscaled, scaled, widths: (
+                min(widths) if min(widths) in below(unscaled, scaled, widths) else 0
             ),
             "You ask the smallest width alone and give up there. Go on to the next.",
         ),
@@ -724,11 +724,10 @@ def probe(attention: Callable[..., Tensor], d: int) -> tuple[float, float]:
     return one, other
 
 
-def odds_of_ones(attention: Callable[..., Tensor], d: int) -> Tensor:
-    """p / (1 − p) for the weight p of a key of ones, asked for with ones, beside a key of zeros."""
+def weight_of_ones(attention: Callable[..., Tensor], d: int) -> Tensor:
+    """The weight of a key of ones, asked for with ones, beside a key of zeros."""
     keys = torch.stack([torch.ones(d), torch.zeros(d)])
-    one = attention(torch.ones(1, d), keys, torch.eye(2))[0, 0]
-    return one / (1 - one)
+    return attention(torch.ones(1, d), keys, torch.eye(2))[0, 0]
 
 
 HIDDEN = Exercise(
@@ -797,13 +796,13 @@ any implementation for the lecture's bug.""",
         ),
         Mistake(
             "from-one-weight",
-            lambda attention, d: odds_of_ones(attention, d).log() / d,
+            lambda attention, d: weight_of_ones(attention, d).logit() / d,
             "One weight is exactly 1 here, and the other is gone: the row has decided and says no "
             "more. Ask with shorter vectors, whose scores stay small.",
         ),
         Mistake(
             "from-one-weight-as-a-number",
-            lambda attention, d: math.log(1 / (1 / odds_of_ones(attention, d).item())) / d,
+            lambda attention, d: logit(weight_of_ones(attention, d).item()) / d,
             "One weight is exactly 1 here, so you divide by 0: the row has decided and says no "
             "more. Ask with shorter vectors, whose scores stay small.",
         ),

@@ -41,6 +41,16 @@ def in_heads(x: Tensor, H: int) -> Tensor:
     return x.unflatten(-1, (H, -1))
 
 
+def cut_by_a_view(x: Tensor, H: int) -> Tensor:
+    """(B, T, D) -> (B, H, T, d), with parts of several tokens in a head."""
+    return x.reshape(len(x), H, x.shape[1], -1)
+
+
+def merged_by_a_view(heads: Tensor) -> Tensor:
+    """(B, H, T, d) -> (B, T, D), with several tokens in a row."""
+    return heads.reshape(len(heads), heads.shape[2], -1)
+
+
 SPLIT = Exercise(
     id="split_heads",
     lesson="05",
@@ -57,7 +67,7 @@ front of the tokens, so that one matrix product serves all heads at once.""",
     mistakes=(
         Mistake(
             "view-without-transpose",
-            lambda x, H: x.reshape(len(x), H, x.shape[1], -1),
+            cut_by_a_view,
             "The shape is right, the numbers are in the wrong places: view leaves all numbers in "
             "the order of memory and only cuts anew, so a head gets parts of several tokens. First "
             "cut D alone, then swap axes.",
@@ -138,7 +148,7 @@ cut into heads gives the tensor that you began with.""",
     mistakes=(
         Mistake(
             "reshape-without-transpose",
-            lambda heads: heads.reshape(len(heads), heads.shape[2], -1),
+            merged_by_a_view,
             "The shape is right, the numbers are in the wrong places: your rows mix tokens. The "
             "axis of the heads has to stand beside their numbers before the two become one.",
         ),
@@ -323,13 +333,13 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
         ),
         Mistake(
             "view-without-transpose",
-            with_step(split=lambda x, H: x.reshape(len(x), H, x.shape[1], -1)),
+            with_step(split=cut_by_a_view),
             "Your heads are cut by a view alone, so a head gets parts of several tokens. Cut D "
             "into H and d first, then move the heads in front of the tokens.",
         ),
         Mistake(
             "merge-without-transpose",
-            with_step(merge=lambda heads: heads.reshape(len(heads), heads.shape[2], -1)),
+            with_step(merge=merged_by_a_view),
             "Your heads are put together by a reshape alone, so rows mix tokens. Move the heads "
             "behind the tokens first.",
         ),
@@ -374,8 +384,8 @@ attends by itself, with scale 1/√d and no mask. Put the heads side by side aga
         Mistake(
             "views-alone",
             with_step(
-                split=lambda x, H: x.reshape(len(x), H, x.shape[1], -1),
-                merge=lambda heads: heads.reshape(len(heads), heads.shape[2], -1),
+                split=cut_by_a_view,
+                merge=merged_by_a_view,
             ),
             "You cut and merge by a view alone. The numbers end up in their places again, but in "
             "between a head gets parts of several tokens. Cut D into H and d, then swap the axes.",
