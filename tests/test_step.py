@@ -1,7 +1,11 @@
 """step.py: the short way through a model gives what its modules give."""
 
+from functools import partial
+from unittest import mock
+
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shaking import shake
@@ -11,7 +15,7 @@ from transformer_lab.config import ModelConfig
 from transformer_lab.decoding import generate
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.recording import record_attention, silence_heads
-from transformer_lab.step import Step, is_plain
+from transformer_lab.step import LARGE, MANY, Step, few_rows, is_plain
 
 CHOICES = {
     "positions": ["sinusoidal", "learned", "rotary", "alibi", "none"],
@@ -35,24 +39,38 @@ def small(**choices) -> LanguageModel:
 @given(
     st.fixed_dictionaries({name: st.sampled_from(values) for name, values in CHOICES.items()}),
     st.booleans(),
+    st.sampled_from([1, 3]),
     st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([1, LARGE]),
 )
 @torch.no_grad()
-def test_a_step_is_the_models_own_forward(choices, padded, dtype) -> None:
+def test_a_step_is_the_models_own_forward(choices, padded, B, dtype, large) -> None:
     model = small(**choices).to(dtype)
     assert is_plain(model)
-    tokens = torch.randint(0, 20, (3, 9))
-    mask = torch.ones(3, 9, dtype=torch.bool) if padded else None
+    tokens = torch.randint(0, 20, (B, 9))
+    mask = torch.ones(B, 9, dtype=torch.bool) if padded else None
     if mask is not None:
-        mask[1, :3] = mask[2, :5] = False
+        mask[-1, :3] = mask[1:-1, :5] = False
     step, cache = Step(model), model.new_cache()
     model(tokens[:, :5], None if mask is None else mask[:, :5], cache)
     for end in (6, 7, 8, 9):
         seen = None if mask is None else mask[:, :end]
-        ours = step(tokens[:, end - 1 : end], seen, cache)
+        with mock.patch("transformer_lab.step.LARGE", large):
+            ours = step(tokens[:, end - 1 : end], seen, cache)
         theirs = model(tokens[:, :end], seen)[:, -1]
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     assert cache[0].length == 9
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("B", [1, 2, MANY, MANY + 1])
+@pytest.mark.parametrize("N", [3, 1024, 1027])
+def test_few_rows_is_linear(N, B, bias) -> None:
+    K = LARGE // N + 1
+    whole = partial(torch.randint, -3, 4)  # their sums are exact, in whatever order
+    x, weight, plus = whole((B, K)).float(), whole((N, K)).float(), whole((N,)).float()
+    ours = few_rows(x, weight, plus if bias else None)
+    assert torch.equal(ours, F.linear(x, weight, plus if bias else None))
 
 
 class Doubled(nn.Linear):

@@ -22,6 +22,7 @@ from transformer_lab.positions import Places, rotate
 
 KNOWN = {LanguageModel, Embedding, EncoderLayer, MultiHeadAttention, FeedForward, nn.ModuleList}
 KNOWN |= {nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.Identity, nn.Dropout}
+LARGE, MANY, BLOCKS = 2**18, 64, 8  # for few_rows: least numbers in a matrix, most rows, blocks
 
 
 def is_plain(model: nn.Module) -> TypeGuard[LanguageModel]:
@@ -50,7 +51,28 @@ class Step:
         states, seen = states[:, 0], None if mask is None else mask[:, None, None]
         for layer, kept in zip(self.layers, cache, strict=True):
             states = layer(states, seen, places, kept)
-        return self.model.head(self.model.norm(states))
+        return few_rows(self.model.norm(states), self.model.head.weight)
+
+
+def few_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear(x, weight, bias) for x (B, K) and weight (N, K), the same to rounding: -> (B, N).
+
+    A large matrix comes from memory, whatever B is; a processor's kernels behind F.linear are slow
+    at that while B is small. So one row goes through blocks of the matrix, which the threads share,
+    and several rows stand as the columns of the right factor: 1.2 to 4 times as fast.
+    """
+    (B, K), N = x.shape, len(weight)
+    if not x.is_cpu or x.dtype != torch.float32 or weight.numel() < LARGE or B > MANY:
+        return F.linear(x, weight, bias)
+    if B > 1:
+        columns = weight @ x.t() if bias is None else torch.addmm(bias[:, None], weight, x.t())
+        return columns.t()
+    rows = N // BLOCKS
+    blocks = weight[: BLOCKS * rows].view(BLOCKS, rows, K)
+    product = torch.bmm(blocks, x.view(K, 1).expand(BLOCKS, K, 1)).view(1, -1)
+    if BLOCKS * rows < N:
+        product = torch.cat([product, F.linear(x, weight[BLOCKS * rows :])], 1)
+    return product if bias is None else product + bias
 
 
 def _layer(layer: nn.Module) -> Callable[..., Tensor]:
@@ -61,12 +83,12 @@ def _layer(layer: nn.Module) -> Callable[..., Tensor]:
     parts = attention.query, attention.key, attention.value
     weight = torch.cat([part.weight for part in parts])
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
-    project, output = partial(F.linear, weight=weight, bias=bias), _linear(attention.output)
+    project, output = partial(few_rows, weight=weight, bias=bias), _linear(attention.output)
     feed_forward = _feed_forward(layer.feed_forward)
     first, second = _norm(layer.attention_norm), _norm(layer.feed_forward_norm)
 
     def attend(x: Tensor, mask: Tensor | None, places: Places, cache: KeyValueCache) -> Tensor:
-        heads = project(x).view(len(x), 1, -1, d).transpose(1, 2)
+        heads = project(x).contiguous().view(len(x), 1, -1, d).transpose(1, 2)
         looking, value = heads[:, :-K], heads[:, -K:]
         if places.rotation is not None:
             looking = rotate(looking, *places.rotation)
@@ -95,7 +117,7 @@ def _feed_forward(part: FeedForward) -> Callable[[Tensor], Tensor]:
 
 
 def _linear(part: nn.Linear) -> Callable[[Tensor], Tensor]:
-    return partial(F.linear, weight=part.weight, bias=part.bias)
+    return partial(few_rows, weight=part.weight, bias=part.bias)
 
 
 def _norm(part: nn.Module) -> Callable[[Tensor], Tensor]:
