@@ -59,7 +59,7 @@ def test_a_text_is_cut_by_position_without_overlap() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5, 0.95, float("nan")])
 def test_a_share_that_leaves_an_empty_part_is_named(share: float) -> None:
-    with pytest.raises(ValueError, match=f"share must leave two parts .* 10, got {share}"):
+    with pytest.raises(ValueError, match=f"share must .*, got {share}"):
         train_validation("0123456789", share)
 
 
@@ -91,14 +91,14 @@ def test_windows_do_not_touch_the_global_generator() -> None:
     [(torch.arange(5), 5), (torch.zeros(2, 9, dtype=torch.long), 3), (torch.rand(9), 3), ([], 1)],
 )
 def test_a_text_that_has_no_windows_is_named(ids: torch.Tensor, T: int) -> None:
-    with pytest.raises(ValueError, match=rf"N > T={T} .* of shape"):
+    with pytest.raises(ValueError, match=rf"N > T={T}, .* of shape"):
         windows(ids, T, 2)
 
 
 def test_sizes_below_one_are_named() -> None:
-    with pytest.raises(ValueError, match="T=0"):
+    with pytest.raises(ValueError, match="T must be a whole number at least 1, got 0"):
         windows([1, 2, 3], 0, 2)
-    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="size must be a whole number at least 1, got 0"):
         windows([1, 2, 3], 1, 0)
 
 

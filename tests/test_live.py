@@ -308,7 +308,7 @@ def test_the_example_is_a_held_out_number_whose_tens_and_units_cross():
         ({"held_out": -1}, ValueError, "held_out = -1"),
         ({"example": 5000}, ValueError, "example = 5000; expected a number of the task"),
         ({"example": "x"}, ValueError, "example = 'x'"),
-        ({"rate": -1}, ValueError, "rate must be positive"),
+        ({"rate": -1}, ValueError, "rate must be a number above 0, got -1"),
         ({"model": torch.nn.Linear(2, 2)}, TypeError, "model must be an EncoderDecoder"),
     ],
 )

@@ -49,6 +49,26 @@ def test_the_table_holds_the_angles_of_the_paper_from_place_0_on() -> None:
         assert sine[place].tolist() == pytest.approx([math.sin(a) for a in angles], abs=1e-6)
 
 
+@pytest.mark.parametrize("given", [{}, {"offset": 4}, {"base": 50.0}, {"offset": 2, "base": 9.0}])
+def test_rotary_turns_pairs_as_complex_numbers_turn(given: dict) -> None:
+    x = torch.randn(2, 3, 6, dtype=torch.float64)
+    places = given.get("offset", 0) + torch.arange(3.0, dtype=torch.float64)
+    angles = places[:, None] / given.get("base", 10_000.0) ** (torch.arange(0, 6, 2) / 6)
+    turned = torch.complex(x[..., :3], x[..., 3:]) * torch.polar(torch.ones_like(angles), angles)
+    expected = torch.cat([turned.real, turned.imag], -1)
+    torch.testing.assert_close(rotary(x, **given), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("T", "S"), [(4, 4), (2, 5), (1, 3)])
+def test_alibi_takes_off_distance_times_slope(T: int, S: int) -> None:
+    bias = alibi(2, T, S)
+    assert bias.shape == (2, T, S)
+    for head, slope in enumerate((2**-4, 2**-8)):
+        for t in range(T):
+            at = S - T + t  # the queries are the last of the positions
+            assert bias[head, t].tolist() == [-slope * abs(at - s) for s in range(S)]
+
+
 def test_slopes_without_a_number_of_keys_are_for_as_many_as_queries() -> None:
     assert torch.equal(alibi(4, 5), alibi(4, 5, 5))
 

@@ -203,8 +203,8 @@ def test_measuring_leaves_the_random_state_alone_and_repeats_itself() -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
-        (lambda: RNNCell(0, 4), ValueError, "d_input.*0 and 4"),
-        (lambda: GRUCell(4, -1), ValueError, "d_hidden.*4 and -1"),
+        (lambda: RNNCell(0, 4), ValueError, "d_input must .*, got 0"),
+        (lambda: GRUCell(4, -1), ValueError, "d_hidden must .*, got -1"),
         (lambda: LSTMCell(4, 4, "random"), ValueError, "recurrent.*uniform.*'random'"),
         (lambda: RNNCell(4, 4, activation="gelu"), ValueError, "activation.*'gelu'"),
         (lambda: GRUCell(4, 5)(torch.ones(2, 3)), ValueError, r"x .*\(B, 4\).*\(2, 3\)"),

@@ -63,9 +63,14 @@ def test_a_trapezoid_without_a_hold_is_a_triangle() -> None:
 @ALL
 @pytest.mark.parametrize(
     ("step", "steps", "warmup", "named"),
-    [(1, 0, 0, "steps=0"), (1, 5, 5, "warmup=5"), (1, 5, -1, "warmup=-1"), (0, 5, 1, "step=0"),
-     (6, 5, 1, "step=6")],
-)  # fmt: skip
+    [
+        (1, 0, 0, "steps must .*, got 0"),
+        (1, 5, 5, "warmup must .* below 5, got 5"),
+        (1, 5, -1, "warmup must .*, got -1"),
+        (0, 5, 1, "step must .*, got 0"),
+        (6, 5, 1, "step must .* at most 5, got 6"),
+    ],
+)
 def test_a_step_that_cannot_be_is_named(
     schedule: Schedule, step: int, steps: int, warmup: int, named: str
 ) -> None:

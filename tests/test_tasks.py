@@ -202,18 +202,24 @@ def test_a_table_that_is_no_source_is_named(table: Tensor, said: str) -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: tasks.copy(0, 5, 5), "size must be a whole number from 1, got 0"),
-        (lambda: tasks.reverse(2, -1, 5), "length must be a whole number from 1, got -1"),
-        (lambda: tasks.sort(2, 5, 2.5), r"symbols must be a whole number from 1, got 2\.5"),
-        (lambda: tasks.delayed_recall(2, 0, 5), "lag must be a whole number from 1, got 0"),
-        (lambda: tasks.two_lookups(2, 1, 5), "length must be a whole number from 2, got 1"),
+        (lambda: tasks.copy(0, 5, 5), "size must be a whole number at least 1, got 0"),
+        (lambda: tasks.reverse(2, -1, 5), "length must be a whole number at least 1, got -1"),
+        (lambda: tasks.sort(2, 5, 2.5), r"symbols must be a whole number at least 1, got 2\.5"),
+        (lambda: tasks.delayed_recall(2, 0, 5), "lag must be a whole number at least 1, got 0"),
+        (lambda: tasks.two_lookups(2, 1, 5), "length must be a whole number at least 2, got 1"),
         (lambda: tasks.repeated(2, 9, 5, 4, 3), "shortest=4, longest=3, length=9"),
         (lambda: tasks.repeated(2, 9, 5, 4, 10), "shortest=4, longest=10, length=9"),
-        (lambda: tasks.repeated(2, 9, 5, 0, 3), "shortest must be a whole number from 1, got 0"),
-        (lambda: MarkovSource.random(1), "symbols must be a whole number from 2, got 1"),
-        (lambda: MarkovSource.random(3, 0), "order must be a whole number from 1, got 0"),
+        (
+            lambda: tasks.repeated(2, 9, 5, 0, 3),
+            "shortest must be a whole number at least 1, got 0",
+        ),
+        (lambda: MarkovSource.random(1), "symbols must be a whole number at least 2, got 1"),
+        (lambda: MarkovSource.random(3, 0), "order must be a whole number at least 1, got 0"),
         (lambda: MarkovSource.random(99, 9), r"at most 1024, got 99 \*\* 9"),
-        (lambda: MarkovSource.random(3).batches(0, 5), "size must be a whole number from 1, got 0"),
+        (
+            lambda: MarkovSource.random(3).batches(0, 5),
+            "size must be a whole number at least 1, got 0",
+        ),
     ],
 )
 def test_bad_sizes_are_named_at_once(call, said: str) -> None:

@@ -201,9 +201,11 @@ def test_a_floor_that_cannot_be_is_named(smoothing: float, classes: int) -> None
         smoothing_floor(smoothing, classes)
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(0, 0), (5, 5), (5, -1)])
-def test_a_schedule_that_cannot_be_is_named(steps: int, warmup: int) -> None:
-    with pytest.raises(ValueError, match=f"warmup={warmup}, steps={steps}"):
+@pytest.mark.parametrize(
+    ("steps", "warmup", "said"), [(0, 0, "steps"), (5, 5, "warmup"), (5, -1, "warmup")]
+)
+def test_a_schedule_that_cannot_be_is_named(steps: int, warmup: int, said: str) -> None:
+    with pytest.raises(ValueError, match=f"{said} must be a whole number"):
         train(LanguageModel(ModelConfig(5)), [], steps, warmup=warmup)
 
 

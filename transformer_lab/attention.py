@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer_lab.bounds import check_number
 from transformer_lab.cache import KeyValueCache
 from transformer_lab.checks import check_attention, check_states
 from transformer_lab.masks import causal_mask, combine
@@ -29,7 +30,7 @@ def attention_weights(
     (T, S) or (H, T, S) is added to the scores. Vaswani et al. 2017, section 3.2.1.
     Raises ValueError when shapes do not fit, TypeError for a mask that is not boolean.
     """
-    check_attention(query, key, key, mask, bias)
+    check_attention(query, key, key, mask, bias, scale)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.transpose(-2, -1) * scale
     if bias is not None:
@@ -58,7 +59,8 @@ def attention(
     never stores the (T, S) table. causal=True adds the causal mask, without building it where the
     kernel can do without. dropout is the share of weights dropped, for training.
     """
-    check_attention(query, key, value, mask, bias)
+    check_attention(query, key, value, mask, bias, scale)
+    check_number("dropout", dropout, least=0, most=1)
     return fused(query, key, value, mask, scale, bias, causal, dropout)
 
 
@@ -103,9 +105,13 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
-        if n_heads < 1 or d_model % n_heads:
+        sizes = {"d_model": d_model, "n_heads": n_heads, "n_kv_heads": n_kv_heads}
+        for name, size in sizes.items():
+            check_number(name, size, least=1, integer=True)
+        check_number("dropout", dropout, least=0, below=1)
+        if d_model % n_heads:
             raise ValueError(f"d_model ({d_model}) must be divisible by n_heads ({n_heads})")
-        if n_kv_heads < 1 or n_heads % n_kv_heads:
+        if n_heads % n_kv_heads:
             raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
         self.n_heads, self.n_kv_heads = n_heads, n_kv_heads
         self.d_head, self.dropout = d_model // n_heads, dropout

@@ -15,6 +15,8 @@ from itertools import groupby, pairwise
 
 from torch import Tensor
 
+from transformer_lab.checks import id_list
+
 Pair = tuple[int, int]
 
 # GPT-2's order of the 256 bytes: those that print in Latin-1 come first. Ids decide between
@@ -80,10 +82,7 @@ class BytePairs:
 
         Raises ValueError that names an id that is not in the vocabulary.
         """
-        numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-        for number in numbers:
-            if not isinstance(number, int) or not 0 <= number < len(self):
-                raise ValueError(f"ids must be whole numbers below {len(self)}, got {number!r}")
+        numbers = id_list(ids, len(self), f"whole numbers below {len(self)}")
         return b"".join(self.tokens[number] for number in numbers).decode(errors="replace")
 
     def _encode_word(self, word: str) -> list[int]:

@@ -1,13 +1,23 @@
 """What tensors must be before anything is computed with them; errors name argument and value."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+
+from transformer_lab.bounds import check_number, whole
 
 
 def check_tensor(name: str, x: Tensor) -> None:
     """Raises TypeError for what is no tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
+
+
+def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random numbers that this seed begins. Raises ValueError for what is no seed."""
+    check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
+    return torch.Generator(device).manual_seed(seed)
 
 
 def check_boolean(mask: Tensor, name: str = "mask") -> None:
@@ -34,6 +44,18 @@ def check_ids(name: str, ids: Tensor, table: nn.Embedding) -> None:
         )
 
 
+def id_list(ids: Iterable[int] | Tensor, below: int, expected: str) -> list[int]:
+    """Ids (T,) as a list. Raises TypeError or ValueError unless they are 0 to below - 1."""
+    numbers = ids.tolist() if isinstance(ids, Tensor) else ids
+    if not isinstance(numbers, Iterable):
+        raise TypeError(f"ids must be {expected}, in one row, got {ids!r}")
+    numbers = list(numbers)
+    for number in numbers:
+        if not whole(number) or not 0 <= number < below:
+            raise ValueError(f"ids must be {expected}, got {number!r}")
+    return numbers
+
+
 def check_states(name: str, x: Tensor, like: Tensor) -> None:
     """Raises TypeError or ValueError for states that a weight `like` (…, D) cannot read."""
     check_tensor(name, x)
@@ -44,12 +66,31 @@ def check_states(name: str, x: Tensor, like: Tensor) -> None:
     _check_kind(name, x, like)
 
 
+def check_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> None:
+    """Raises TypeError or ValueError unless weight and bias (D,) can scale and shift x (..., D)."""
+    check_tensor("x", x)
+    if not x.dim() or not x.is_floating_point() or not x.numel():
+        raise ValueError(
+            f"x must be floating point of shape (..., D), not empty, got {x.dtype} of shape "
+            f"{tuple(x.shape)}"
+        )
+    for name, given in {"weight": weight, **({} if bias is None else {"bias": bias})}.items():
+        check_tensor(name, given)
+        if given.shape != x.shape[-1:]:
+            raise ValueError(
+                f"{name} must have the width of x, {(x.shape[-1],)}, got {tuple(given.shape)}"
+            )
+        _check_kind(name, given, x)
+    check_number("eps", eps, least=0)
+
+
 def check_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     mask: Tensor | None = None,
     bias: Tensor | None = None,
+    scale: float | None = None,
 ) -> None:
     """Raises TypeError or ValueError unless these make scores (..., T, S) that the mask fits."""
     for name, x in (("query", query), ("key", key), ("value", value)):
@@ -88,6 +129,8 @@ def check_attention(
         if not bias.is_floating_point():
             raise TypeError(f"bias must be floating point, added to the scores, got {bias.dtype}")
         _check_fits("bias", bias, [*rows, T, S], query.device)
+    if scale is not None:
+        check_number("scale", scale)
 
 
 def _check_fits(name: str, x: Tensor, scores: list[int], device: torch.device) -> None:

@@ -12,6 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from transformer_lab.bounds import check_number
+from transformer_lab.checks import seeded
+
 TINYSHAKESPEARE = (  # the file of char-rnn's last commit
     "https://raw.githubusercontent.com/karpathy/char-rnn/"
     "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt"
@@ -57,7 +60,10 @@ def train_validation(text: Cut, share: float = 0.1) -> tuple[Cut, Cut]:
     Cut by position: no window of one part overlaps the other.
     Raises ValueError when a part would be empty.
     """
-    middle = int(len(text) * (1 - share)) if 0 < share < 1 else 0
+    check_number("share", share, above=0, below=1)
+    if not isinstance(text, str | list | Tensor) or (isinstance(text, Tensor) and not text.dim()):
+        raise TypeError(f"text must be a str or ids (N,), got {text!r:.80}")
+    middle = int(len(text) * (1 - share))
     if not 0 < middle < len(text):
         raise ValueError(
             f"share must leave two parts of a text of length {len(text)}, got {share!r}"
@@ -71,15 +77,18 @@ def windows(ids: Tensor | list[int], T: int, size: int, seed: int = 0) -> Iterat
     ids (N,) is one long text. Columns 0 to T - 1 are read, columns 1 to T are their targets.
     Raises ValueError when ids is not one row of whole numbers with at least T + 1 of them.
     """
-    text = torch.as_tensor(ids)
-    if text.dim() != 1 or text.is_floating_point() or T < 1 or len(text) < T + 1:
+    check_number("T", T, least=1, integer=True)
+    check_number("size", size, least=1, integer=True)
+    try:
+        text = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"ids must be whole numbers of shape (N,): {error}") from None
+    if text.dim() != 1 or text.is_floating_point() or len(text) < T + 1:
         raise ValueError(
-            f"ids must be whole numbers of shape (N,) with N > T={T} > 0, got {text.dtype} of "
+            f"ids must be whole numbers of shape (N,) with N > T={T}, got {text.dtype} of "
             f"shape {tuple(text.shape)}"
         )
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
-    random = torch.Generator().manual_seed(seed)
+    random = seeded(seed)
     places, last = torch.arange(T + 1), len(text) - T
     return (text[torch.randint(last, (size, 1), generator=random) + places] for _ in count())
 

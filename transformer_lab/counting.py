@@ -5,6 +5,7 @@ import re
 import torch
 from torch import nn
 
+from transformer_lab.bounds import check_number
 from transformer_lab.config import ModelConfig
 from transformer_lab.presets import PRESETS as PRESETS
 from transformer_lab.presets import Kind, Preset, resolve
@@ -107,6 +108,8 @@ def count(model: nn.Module) -> Breakdown:
     For the package's models it equals formula(config). Other modules keep their own names,
     without the numbers in them. Buffers are not parameters.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module, got {type(model).__name__}")
     parts = Breakdown()
     for name, parameter in model.named_parameters():
         parts.add(_component(name), parameter.numel())
@@ -164,6 +167,8 @@ def memory(
     dropout and without the T × T table: the kernel is fused and gets no mask. S is as in flops.
     """
     config, kind = resolve(config, kind)
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be one such as torch.float32, got {dtype!r}")
     T = config.max_len if T is None else T
     S = _sizes(T, S, B)
     parts = Breakdown(weights=formula(config, kind).total)
@@ -208,6 +213,5 @@ def _sizes(T: int, S: int | None, B: int) -> int:
     """S, or T in its place, after a check of all three."""
     S = T if S is None else S
     for name, size in (("T", T), ("S", S), ("B", B)):
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be a positive whole number, got {size!r}")
+        check_number(name, size, least=1, integer=True)
     return S

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab.bounds import check_number
-from transformer_lab.checks import check_tensor
+from transformer_lab.checks import check_tensor, seeded
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.writer import Writer, check_prompt
 
@@ -49,13 +49,11 @@ def generate(
     _check_filters(top_k, top_p, min_p)
     if not isinstance(cache, bool):
         raise TypeError(f"cache must be True or False, got {cache!r}")
-    if seed is not None:
-        check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
     check_prompt(model, tokens, max_new_tokens, source)
     if end_id is not None:
         most = model.config.vocab_size - 1
         check_number("end_id", end_id, least=0, most=most, integer=True)
-    random = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
+    random = None if seed is None else seeded(seed, tokens.device)
     was_training = model.training
     model.eval()
     try:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from transformer_lab.attention import MultiHeadAttention
 from transformer_lab.cache import KeyValueCache
+from transformer_lab.checks import check_norm
 from transformer_lab.config import ModelConfig
 from transformer_lab.positions import NOWHERE, Places
 
@@ -17,6 +18,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float
     Over the last axis only, with the variance of the whole (divided by D) and eps inside the root.
     Ba et al. 2016. nn.LayerNorm computes the same in one kernel; the models use that.
     """
+    check_norm(x, weight, bias, eps)
     centred = x - x.mean(-1, keepdim=True)
     normed = centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt() * weight
     return normed if bias is None else normed + bias
@@ -27,6 +29,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
 
     Zhang and Sennrich 2019. nn.RMSNorm computes the same; the models use that.
     """
+    check_norm(x, weight, None, eps)
     return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
 
 

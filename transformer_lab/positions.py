@@ -94,9 +94,10 @@ def alibi(n_heads: int, T: int, S: int | None = None) -> Tensor:
 
 def alibi_slopes(n_heads: int) -> Tensor:
     """The slope of each head: float (H,)."""
-    whole = 2 ** (n_heads.bit_length() - 1)  # the largest power of two among the heads
-    slopes = [2 ** (-8 * h / whole) for h in range(1, whole + 1)]
-    slopes += [2 ** (-8 * h / (2 * whole)) for h in range(1, 2 * (n_heads - whole), 2)]
+    check_number("n_heads", n_heads, least=1, integer=True)
+    power = 2 ** (n_heads.bit_length() - 1)  # the largest power of two among the heads
+    slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
+    slopes += [2 ** (-8 * h / (2 * power)) for h in range(1, 2 * (n_heads - power), 2)]
     return torch.tensor(slopes)
 
 

@@ -9,6 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from transformer_lab.bounds import check_number, whole
+from transformer_lab.checks import check_states, check_tensor
+
 State = tuple[Tensor, ...]
 Recurrent = Literal["uniform", "orthogonal"]
 
@@ -43,10 +46,8 @@ class Cell(nn.Module):
 
     def __init__(self, d_input: int, d_hidden: int) -> None:
         super().__init__()
-        if d_input < 1 or d_hidden < 1:
-            raise ValueError(
-                f"d_input and d_hidden must be at least 1, got {d_input} and {d_hidden}"
-            )
+        check_number("d_input", d_input, least=1, integer=True)
+        check_number("d_hidden", d_hidden, least=1, integer=True)
         self.d_input, self.d_hidden = d_input, d_hidden
 
     @property
@@ -57,6 +58,7 @@ class Cell(nn.Module):
     def initialise(self, recurrent: Recurrent, gain: float) -> None:
         if recurrent not in get_args(Recurrent):
             raise ValueError(f"recurrent must be one of {get_args(Recurrent)}, got {recurrent!r}")
+        check_number("gain", gain)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(self.d_hidden**-0.5), self.d_hidden**-0.5)
         for gate in self.gates:
@@ -67,6 +69,7 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> State:
         """x (B, D) and the state before it, parts of (B, h) -> the state after it."""
+        check_tensor("x", x)
         weight = next(self.parameters())
         if x.dim() != 2 or x.shape[1] != self.d_input:
             raise ValueError(f"x must have shape (B, {self.d_input}), got {tuple(x.shape)}")
@@ -74,7 +77,8 @@ class Cell(nn.Module):
             raise TypeError(f"x must be {weight.dtype} like the weights, got {x.dtype}")
         if state is None:
             state = (x.new_zeros(len(x), self.d_hidden),) * self.parts
-        shapes = [tuple(part.shape) for part in state]
+        tensors = isinstance(state, tuple) and all(isinstance(part, Tensor) for part in state)
+        shapes = [tuple(part.shape) for part in state] if tensors else state
         if shapes != [(len(x), self.d_hidden)] * self.parts:
             raise ValueError(
                 f"state must have {self.parts} part(s) of shape {(len(x), self.d_hidden)}, "
@@ -148,6 +152,7 @@ class LSTMCell(Cell):
         self.candidate, self.output = Gate(d_input, d_hidden), Gate(d_input, d_hidden)
         self.initialise(recurrent, gain)
         if forget_bias is not None:
+            check_number("forget_bias", forget_bias)
             nn.init.constant_(self.forget.from_input.bias, forget_bias)
 
     def step(self, x: Tensor, h: Tensor, c: Tensor) -> State:
@@ -158,8 +163,9 @@ class LSTMCell(Cell):
 
 def unroll(cell: Cell, inputs: Tensor, state: State | None = None) -> Tensor:
     """Run a cell over time: inputs (B, T, D) -> its output at every step, (B, T, h)."""
-    if inputs.dim() != 3 or not inputs.numel():
-        raise ValueError(f"inputs must have shape (B, T, D), not empty, got {tuple(inputs.shape)}")
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell must be an RNNCell, GRUCell or LSTMCell, got {cell!r}")
+    check_states("inputs", inputs, cell.gates[0].from_input.weight)
     outputs = []
     for x in inputs.unbind(1):
         state = cell(x, state)
@@ -206,9 +212,10 @@ def gradient_by_lag(
     state is left as it was.
     Raises ValueError when T < 1, without seeds, and when the last output ignores the last input.
     """
-    seeds = list(seeds)
-    if T < 1 or not seeds:
-        raise ValueError(f"T must be at least 1 and seeds not empty, got {T} and {seeds}")
+    check_number("T", T, least=1, integer=True)
+    check_number("D", D, least=1, integer=True)
+    if not isinstance(seeds, Iterable) or not (seeds := list(seeds)) or not whole(*seeds):
+        raise ValueError(f"seeds must be whole numbers, at least one, got {seeds!r}")
     rows = []
     for seed in seeds:
         with torch.random.fork_rng(devices=[]):

@@ -8,14 +8,15 @@ All raise ValueError for a step outside 1..steps and for a warmup outside 0..ste
 import math
 from collections.abc import Callable
 
+from transformer_lab.bounds import check_number
+
 Schedule = Callable[[int, int, int], float]
 
 
 def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.1) -> float:
     """Up on a line, then down on half a cosine to `floor` (Loshchilov and Hutter 2017)."""
     check(step, steps, warmup)
-    if not 0 <= floor <= 1:
-        raise ValueError(f"floor must lie in 0..1, got {floor!r}")
+    check_number("floor", floor, least=0, most=1)
     if step <= warmup:
         return step / warmup
     done = (step - warmup) / (steps - warmup)
@@ -39,16 +40,14 @@ def trapezoid(step: int, steps: int, warmup: int, decay: float = 0.2) -> float:
     the fall depends on `steps`, so a run that still holds can be resumed with more of them.
     """
     check(step, steps, warmup)
-    if not 0 < decay <= 1:
-        raise ValueError(f"decay must be above 0 and at most 1, got {decay!r}")
+    check_number("decay", decay, above=0, most=1)
     up = step / warmup if warmup else 1.0
     down = (steps + 1 - step) / max(1, round(decay * steps))
     return min(up, 1.0, down)
 
 
 def check(step: int, steps: int, warmup: int) -> None:
-    """Raise ValueError unless 0 <= warmup < steps and 1 <= step <= steps."""
-    if steps < 1 or not 0 <= warmup < steps:
-        raise ValueError(f"need 0 <= warmup < steps, got warmup={warmup}, steps={steps}")
-    if not 1 <= step <= steps:
-        raise ValueError(f"step must lie in 1..steps, got step={step}, steps={steps}")
+    """Raise ValueError unless 0 <= warmup < steps and 1 <= step <= steps, all whole numbers."""
+    check_number("steps", steps, least=1, integer=True)
+    check_number("warmup", warmup, least=0, below=steps, integer=True)
+    check_number("step", step, least=1, most=steps, integer=True)

@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from transformer_lab.bounds import check_number
+from transformer_lab.checks import check_tensor, seeded
 from transformer_lab.corpora import corpus, train_validation, windows
 from transformer_lab.tokens import Vocabulary
 from transformer_lab.translation import Dates, NumberWords, english, german
@@ -106,7 +108,7 @@ def repeated(
     tokens[b, t - n[b]] from there on. Only what was read tells n, unless shortest == longest: then
     a fixed look back by n solves it too.
     """
-    _check(size=size, length=length, symbols=symbols, shortest=shortest)
+    _check(size=size, length=length, symbols=symbols, shortest=shortest, longest=longest)
     if not shortest <= longest <= length:
         raise ValueError(
             f"need shortest <= longest <= length, got {shortest=}, {longest=}, {length=}"
@@ -132,6 +134,7 @@ class MarkovSource:
 
     def __init__(self, table: Tensor) -> None:
         """Raises ValueError for rows that are no chances and for a run that its start decides."""
+        check_tensor("table", table)
         contexts, self.symbols = table.shape if table.dim() == 2 else (0, 0)
         self.order = next((k for k in range(1, 11) if self.symbols**k == contexts), 0)
         if self.symbols < 2 or not self.order or contexts > MOST_CONTEXTS:
@@ -158,11 +161,12 @@ class MarkovSource:
         """
         _check(2, symbols=symbols)
         _check(order=order)
+        check_number("spread", spread)
         if symbols**order > MOST_CONTEXTS:
             raise ValueError(
                 f"symbols ** order must be at most {MOST_CONTEXTS}, got {symbols} ** {order}"
             )
-        random = torch.Generator().manual_seed(seed)
+        random = seeded(seed)
         shape = (symbols**order, symbols)
         scores = torch.randn(shape, generator=random, dtype=torch.float64)
         return cls((spread * scores).softmax(dim=1))
@@ -213,11 +217,10 @@ def _to_translate(
 
 
 def _without_end(draw: Callable[[torch.Generator], Drawn], seed: int) -> Iterator[Drawn]:
-    random = torch.Generator().manual_seed(seed)
+    random = seeded(seed)
     return (draw(random) for _ in count())
 
 
 def _check(least: int = 1, **sizes: int) -> None:
     for name, value in sizes.items():
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+        check_number(name, value, least=least, integer=True)

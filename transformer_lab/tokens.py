@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from transformer_lab.bytepairs import cut
+from transformer_lab.checks import id_list
 
 
 class Vocabulary:
@@ -55,9 +56,12 @@ class Vocabulary:
         return [self.START, *ids, self.END] if ends else ids
 
     def decode(self, ids: Iterable[int] | Tensor) -> list[str]:
-        """The pieces of some ids up to <end>, without <start> and <pad>."""
+        """The pieces of some ids up to <end>, without <start> and <pad>.
+
+        Raises ValueError that names an id which is not in the vocabulary.
+        """
         pieces = []
-        for number in ids.tolist() if isinstance(ids, Tensor) else ids:
+        for number in id_list(ids, len(self), f"whole numbers below {len(self)}"):
             if number == self.END:
                 break
             if number not in (self.PAD, self.START):
@@ -71,6 +75,8 @@ class Vocabulary:
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int = Vocabulary.PAD) -> Tensor:
     """Lists of ids as one tensor (B, T), shorter ones padded at the right with pad_id."""
+    if not ids:
+        raise ValueError("ids must hold at least one list of ids, got none")
     padded = torch.full((len(ids), max(map(len, ids))), pad_id)
     for row, line in enumerate(ids):
         padded[row, : len(line)] = torch.tensor(line)
@@ -108,11 +114,11 @@ class FileTokenizer:
         What it drops when it reads, such as BERT's capitals and spaces, does not come back.
         Raises ValueError that names an id that is not in the vocabulary.
         """
-        numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        expected = f"token ids of {self.name}"
+        numbers = id_list(ids, 2**32, expected)  # tokenizers has no more bits
         for number in numbers:
-            fits = isinstance(number, int) and 0 <= number < 2**32  # tokenizers has no more bits
-            if not fits or self._tokenizer.id_to_token(number) is None:
-                raise ValueError(f"ids must be token ids of {self.name}, got {number!r}")
+            if self._tokenizer.id_to_token(number) is None:
+                raise ValueError(f"ids must be {expected}, got {number!r}")
         return self._tokenizer.decode(numbers)
 
     def _encode(self, text: str):  # type: ignore[no-untyped-def]  # tokenizers ships no types

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_lab import distributed, schedules
+from transformer_lab.bounds import check_number
 from transformer_lab.gradients import Loss, has_bf16, mean_gradient
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.resuming import load_run, save_run, steps_done
@@ -76,21 +77,26 @@ def train(
     step, and the checkpoint is the last one written.
     """
     schedules.check(1, steps, warmup)
-    folder = Path(checkpoint).parent if checkpoint else Path()
-    for name, value, fits, expectation in (
-        ("rate", rate, 0 < rate < math.inf, "positive and finite"),
-        ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, "0 or more"),
-        ("clip", clip, clip > 0, "positive"),
-        ("smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1"),
-        ("smoothing", smoothing, not (smoothing and loss), "0 with a loss of your own"),
-        ("accumulate", accumulate, accumulate >= 1, "1 or more"),
-        ("save_every", save_every, save_every >= 1, "1 or more"),
-        ("checkpoint", checkpoint, checkpoint or not resume, "a file to resume from"),
-        ("checkpoint", checkpoint, folder.is_dir(), "in a folder that exists"),
+    check_number("rate", rate, above=0)
+    check_number("weight_decay", weight_decay, least=0)
+    if not isinstance(clip, float) or clip != math.inf:
+        check_number("clip", clip, above=0)
+    check_number("smoothing", smoothing, least=0, below=1)
+    check_number("accumulate", accumulate, least=1, integer=True)
+    check_number("save_every", save_every, least=1, integer=True)
+    path = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
+    named = checkpoint is None or (path and path.name)
+    for error, name, value, fits, expectation in (
+        (TypeError, "batches", batches, isinstance(batches, Iterable), "batches, one by one"),
+        (TypeError, "loss", loss, loss is None or callable(loss), "a function or None"),
+        (TypeError, "checkpoint", checkpoint, named, "the path of a file or None"),
+        (ValueError, "checkpoint", path, path or not resume, "a file to resume from"),
+        (ValueError, "checkpoint", path, not path or path.parent.is_dir(), "in a known folder"),
+        (ValueError, "smoothing", smoothing, loss is None or not smoothing, "0 with your own loss"),
     ):
         if not fits:
-            raise ValueError(f"{name} must be {expectation}, got {value!r}")
-    if loss is None and not isinstance(model, LanguageModel | EncoderDecoder):
+            raise error(f"{name} must be {expectation}, got {value!r}")
+    if not isinstance(model, nn.Module if callable(loss) else LanguageModel | EncoderDecoder):
         raise TypeError(
             f"model must be a LanguageModel or an EncoderDecoder unless you give a loss, got "
             f"{type(model).__name__}"
@@ -151,6 +157,8 @@ def next_token_sum(model: nn.Module, batch: Any, smoothing: float = 0.0) -> tupl
     0.1 in Vaswani et al. 2017, section 5.4): smoothing_floor says how low the loss can then go.
     """
     *source, target = batch if isinstance(batch, tuple | list) else (batch,)
+    if not isinstance(target, Tensor) or target.dim() != 2:
+        raise TypeError(f"batch must be ids (B, T + 1), or source and such ids, got {batch!r:.80}")
     logits, expected = model(*source, target[:, :-1]), target[:, 1:]
     config: Any = model.config
     total = F.cross_entropy(
@@ -171,10 +179,8 @@ def smoothing_floor(smoothing: float, classes: int) -> float:
     One class has 1 - ε + ε/V of it, each other one ε/V. A model that knows every answer gets there
     and no lower.
     """
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing must be at least 0 and below 1, got {smoothing!r}")
-    if classes < 1:
-        raise ValueError(f"classes must be 1 or more, got {classes!r}")
+    check_number("smoothing", smoothing, least=0, below=1)
+    check_number("classes", classes, least=1, integer=True)
     other = smoothing / classes
     right = 1 - smoothing + other
     return -right * math.log(right) - (classes - 1) * other * math.log(other or 1)

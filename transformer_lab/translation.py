@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from functools import cache
-from itertools import pairwise, product
+from itertools import count, pairwise, product
 
 import torch
 from babel.core import Locale, UnknownLocaleError
@@ -12,6 +12,8 @@ from babel.dates import format_date
 from num2words import num2words
 from torch import Tensor
 
+from transformer_lab.bounds import check_number
+from transformer_lab.checks import seeded
 from transformer_lab.tokens import Vocabulary
 
 GERMAN = re.compile(
@@ -58,12 +60,9 @@ class NumberWords:
         without: int | None = None,
     ) -> None:
         """Raises ValueError when there are not that many numbers, naming how many there are."""
-        if train < 1 or held_out < 1 or train + held_out > below:
-            raise ValueError(
-                f"train ({train}) and held_out ({held_out}) must be positive and together at most "
-                f"below ({below})"
-            )
-        order = torch.randperm(below, generator=torch.Generator().manual_seed(seed)).tolist()
+        check_number("below", below, least=2, integer=True)
+        _check_sizes(train, held_out, below, f"numbers below {below}")
+        order = torch.randperm(below, generator=seeded(seed)).tolist()
         self.train, self.held_out = order[:train], order[train : train + held_out]
         if without is not None:
             self.train, self.held_out = _split_by_words(order, without, train, held_out)
@@ -77,17 +76,27 @@ class NumberWords:
 
     def batches(self, size: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of training numbers without end, drawn with repetition."""
-        random = torch.Generator().manual_seed(seed)
-        while True:
-            chosen = torch.randint(len(self.train), (size,), generator=random)
-            yield self.pairs([self.train[i] for i in chosen.tolist()])
+        check_number("size", size, least=1, integer=True)
+        random, known = seeded(seed), len(self.train)
+        drawn = (torch.randint(known, (size,), generator=random).tolist() for _ in count())
+        return (self.pairs([self.train[i] for i in chosen]) for chosen in drawn)
+
+
+def _check_sizes(train: int, held_out: int, known: int, what: str) -> None:
+    check_number("train", train, least=1, integer=True)
+    check_number("held_out", held_out, least=1, integer=True)
+    if train + held_out > known:
+        raise ValueError(
+            f"train ({train}) and held_out ({held_out}) must be together at most the {known} {what}"
+        )
 
 
 def _split_by_words(
     order: list[int], without: int, train: int, held_out: int
 ) -> tuple[list[int], list[int]]:
-    if without not in range(21, 100) or without % 10 == 0:
-        raise ValueError(f"without must be below 100 and have two words, like 42, got {without!r}")
+    check_number("without", without, least=21, below=100, integer=True)
+    if without % 10 == 0:
+        raise ValueError(f"without must be a number of two words, like 42, got {without!r}")
     unseen = english(without)
     saying = [number for number in order if unseen in set(pairwise(english(number)))]
     others = [number for number in order if unseen not in set(pairwise(english(number)))]
@@ -121,17 +130,12 @@ class Dates:
         seed: int = 0,
     ) -> None:
         """Raises ValueError for too many dates, or a locale that is unknown or writes no words."""
-        if not 1 <= first <= last < 9999:
-            raise ValueError(f"need years 1 <= first <= last < 9999, got {first=}, {last=}")
+        check_number("last", last, least=1, below=9999, integer=True)
+        check_number("first", first, least=1, most=last, integer=True)
         start, stop = date(first, 1, 1), date(last + 1, 1, 1)
         days = [start + timedelta(number) for number in range((stop - start).days)]
-        if train < 1 or held_out < 1 or train + held_out > len(days):
-            raise ValueError(
-                f"train ({train}) and held_out ({held_out}) must be positive and together at most "
-                f"the {len(days)} days of {first} to {last}"
-            )
-        random = torch.Generator().manual_seed(seed)
-        order = [days[i] for i in torch.randperm(len(days), generator=random).tolist()]
+        _check_sizes(train, held_out, len(days), f"days of {first} to {last}")
+        order = [days[i] for i in torch.randperm(len(days), generator=seeded(seed)).tolist()]
         self.train, self.held_out = order[:train], order[train : train + held_out]
         self.styles = list(product(_in_words(locales), self.FORMATS))
         # One year has every month, day and day of the week; each other year adds its digits.
@@ -148,14 +152,14 @@ class Dates:
 
         seed chooses the locale and the format of each date.
         """
-        return self._pairs(days, torch.Generator().manual_seed(seed))
+        return self._pairs(days, seeded(seed))
 
     def batches(self, size: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of training dates without end, drawn with repetition."""
-        random = torch.Generator().manual_seed(seed)
-        while True:
-            chosen = torch.randint(len(self.train), (size,), generator=random)
-            yield self._pairs([self.train[i] for i in chosen.tolist()], random)
+        check_number("size", size, least=1, integer=True)
+        random, known = seeded(seed), len(self.train)
+        drawn = (torch.randint(known, (size,), generator=random).tolist() for _ in count())
+        return (self._pairs([self.train[i] for i in chosen], random) for chosen in drawn)
 
     def _pairs(self, days: Sequence[date], random: torch.Generator) -> tuple[Tensor, Tensor]:
         drawn = torch.randint(len(self.styles), (len(days),), generator=random).tolist()
