@@ -74,7 +74,8 @@ def check_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> No
             f"x must be floating point of shape (..., D), not empty, got {x.dtype} of shape "
             f"{tuple(x.shape)}"
         )
-    for name, given in {"weight": weight, **({} if bias is None else {"bias": bias})}.items():
+    vectors = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    for name, given in vectors.items():
         check_tensor(name, given)
         if given.shape != x.shape[-1:]:
             raise ValueError(

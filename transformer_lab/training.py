@@ -86,12 +86,13 @@ def train(
     check_number("save_every", save_every, least=1, integer=True)
     path = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
     named = checkpoint is None or (path and path.name)
+    placed = path is None or path.parent.is_dir()
     for error, name, value, fits, expectation in (
         (TypeError, "batches", batches, isinstance(batches, Iterable), "batches, one by one"),
         (TypeError, "loss", loss, loss is None or callable(loss), "a function or None"),
         (TypeError, "checkpoint", checkpoint, named, "the path of a file or None"),
         (ValueError, "checkpoint", path, path or not resume, "a file to resume from"),
-        (ValueError, "checkpoint", path, not path or path.parent.is_dir(), "in a known folder"),
+        (ValueError, "checkpoint", path, placed, "in a folder that exists"),
         (ValueError, "smoothing", smoothing, loss is None or not smoothing, "0 with your own loss"),
     ):
         if not fits:
