@@ -59,6 +59,11 @@ def test_rotary_turns_pairs_as_complex_numbers_turn(given: dict) -> None:
     torch.testing.assert_close(rotary(x, **given), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_rotary_keeps_the_kind_of_number(dtype: torch.dtype) -> None:
+    assert rotary(torch.ones(3, 4, dtype=dtype), offset=1).dtype == dtype
+
+
 @pytest.mark.parametrize(("T", "S"), [(4, 4), (2, 5), (1, 3)])
 def test_alibi_takes_off_distance_times_slope(T: int, S: int) -> None:
     bias = alibi(2, T, S)
