@@ -31,6 +31,8 @@ def test_the_product_of_two_positions_depends_on_their_distance_only() -> None:
 def test_sizes_that_make_no_waves_are_named(length: int, width: int) -> None:
     with pytest.raises(ValueError, match=f"length={length}, d_model={width}"):
         sinusoidal(length, width)
+    with pytest.raises(ValueError, match=f"length={length}, d={width}"):
+        rotary_table(length, width)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,13 @@ def test_the_table_holds_the_angles_of_the_paper_from_place_0_on() -> None:
         angles = [place / 10_000 ** (2 * i / 6) for i in range(3)]
         assert cosine[place].tolist() == pytest.approx([math.cos(a) for a in angles], abs=1e-6)
         assert sine[place].tolist() == pytest.approx([math.sin(a) for a in angles], abs=1e-6)
+
+
+def test_a_text_may_come_without_a_batch_and_none_starts_before_place_0() -> None:
+    x = torch.randn(3, 4)
+    assert torch.equal(rotary(x), rotary(x[None])[0])
+    with pytest.raises(ValueError, match="offset must be a whole number at least 0, got -1"):
+        rotary(x, offset=-1)
 
 
 @pytest.mark.parametrize("given", [{}, {"offset": 4}, {"base": 50.0}, {"offset": 2, "base": 9.0}])
