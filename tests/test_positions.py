@@ -75,12 +75,28 @@ def test_rotary_keeps_the_kind_of_number(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(("T", "S"), [(4, 4), (2, 5), (1, 3)])
 def test_alibi_takes_off_distance_times_slope(T: int, S: int) -> None:
-    bias = alibi(2, T, S)
-    assert bias.shape == (2, T, S)
-    for head, slope in enumerate((2**-4, 2**-8)):
-        for t in range(T):
-            at = S - T + t  # the queries are the last of the positions
-            assert bias[head, t].tolist() == [-slope * abs(at - s) for s in range(S)]
+    for slopes in ([2**-8], [2**-4, 2**-8]):
+        bias = alibi(len(slopes), T, S)
+        assert bias.shape == (len(slopes), T, S)
+        for head, slope in enumerate(slopes):
+            for t in range(T):
+                at = S - T + t  # the queries are the last of the positions
+                assert bias[head, t].tolist() == [-slope * abs(at - s) for s in range(S)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"), [((2, 0, 3), "T=0, S=3"), ((2, 4, 3), "T=4, S=3"), ((0, 3, 3), "n_heads")]
+)
+def test_what_alibi_cannot_do_is_named(sizes: tuple, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        alibi(*sizes)
+
+
+def test_a_base_is_above_0() -> None:
+    assert rotary_table(2, 4, 0.25)[0][1].tolist() == pytest.approx([math.cos(1), math.cos(2)])
+    for base in (0, -0.5):
+        with pytest.raises(ValueError, match=f"base must be a number above 0, got {base}"):
+            rotary_table(2, 4, base)
 
 
 def test_slopes_without_a_number_of_keys_are_for_as_many_as_queries() -> None:

@@ -84,10 +84,8 @@ def alibi(n_heads: int, T: int, S: int | None = None) -> Tensor:
     Press et al. 2022, section 3; for a number of heads that is no power of two, their code's rule.
     """
     S = T if S is None else S
-    if not whole(n_heads, T, S) or n_heads < 1 or not 1 <= T <= S:
-        raise ValueError(
-            f"alibi needs n_heads >= 1 and 1 <= T <= S, got n_heads={n_heads}, T={T}, S={S}"
-        )
+    if not whole(T, S) or not 1 <= T <= S:
+        raise ValueError(f"alibi needs whole numbers 1 <= T <= S, got T={T}, S={S}")
     distance = torch.arange(S)[None, :] - torch.arange(S - T, S)[:, None]
     return -alibi_slopes(n_heads)[:, None, None] * distance.abs()
 
