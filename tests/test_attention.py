@@ -159,3 +159,33 @@ def test_dropout_of_the_function_keeps_a_weight_whole_and_scaled_or_not_at_all()
     kept = dropped > 0
     assert 0.7 < kept.float().mean() < 0.8
     assert torch.allclose(dropped[kept], weights[kept] / 0.75, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"d_model": 0}, "d_model must be a whole number at least 1, got 0"),
+        ({"n_heads": 0}, "n_heads must be a whole number at least 1, got 0"),
+        ({"n_heads": 3}, r"d_model \(8\) must be divisible by n_heads \(3\)"),
+        ({"n_kv_heads": 0}, "n_kv_heads must be a whole number at least 1, got 0"),
+        ({"n_kv_heads": 3}, r"n_heads \(4\) must be divisible by n_kv_heads \(3\)"),
+        ({"dropout": -0.1}, "dropout must be a number at least 0 and below 1, got -0.1"),
+        ({"dropout": 1.0}, "dropout must be a number at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_sizes_that_make_no_heads_are_named(sizes: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        MultiHeadAttention(**{"d_model": 8, "n_heads": 4, **sizes})
+
+
+def test_one_head_of_one_number_is_enough() -> None:
+    assert MultiHeadAttention(1, 1, 1)(torch.ones(1, 2, 1)).shape == (1, 2, 1)
+
+
+def test_a_share_to_drop_lies_between_0_and_1() -> None:
+    x = torch.ones(2, 4)
+    for share in (0.0, 1.0):
+        assert attention(x, x, x, dropout=share).shape == (2, 4)
+    for share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=f"dropout must .* 0 and at most 1, got {share}"):
+            attention(x, x, x, dropout=share)
