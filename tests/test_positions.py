@@ -27,12 +27,24 @@ def test_the_product_of_two_positions_depends_on_their_distance_only() -> None:
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("length", "width"), [(0, 4), (3, 5), (3, 0)])
-def test_sizes_that_make_no_waves_are_named(length: int, width: int) -> None:
-    with pytest.raises(ValueError, match=f"length={length}, d_model={width}"):
+@pytest.mark.parametrize(
+    ("length", "width", "said"),
+    [
+        (0, 4, "length must be a whole number at least 1, got 0"),
+        (3, 0, "{} must be a whole number at least 2, got 0"),
+        (3, 5, "{} must be even, got 5"),
+    ],
+)
+def test_sizes_that_make_no_waves_are_named(length: int, width: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said.format("d_model")):
         sinusoidal(length, width)
-    with pytest.raises(ValueError, match=f"length={length}, d={width}"):
+    with pytest.raises(ValueError, match=said.format("d")):
         rotary_table(length, width)
+
+
+def test_one_place_and_one_pair_are_enough() -> None:
+    assert sinusoidal(1, 2).tolist() == [[0, 1]]
+    assert [part.tolist() for part in rotary_table(1, 2)] == [[[1]], [[0]]]
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,7 @@ def sinusoidal(length: int, d_model: int, base: float = 10_000.0) -> Tensor:
     Row p holds sin(p / base^(2i/D)) in column 2i and the cosine in column 2i + 1.
     Vaswani et al. 2017, section 3.5. Raises ValueError when a size is below 1 or D is odd.
     """
-    if not whole(length, d_model) or length < 1 or d_model < 2 or d_model % 2:
-        raise ValueError(
-            f"sinusoidal needs length >= 1 and an even d_model >= 2, got length={length}, "
-            f"d_model={d_model}"
-        )
-    angle = _angles(length, d_model, base)
+    angle = _angles(length, d_model, base, "d_model")
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()
 
 
@@ -43,11 +38,7 @@ def rotary_table(length: int, d: int, base: float = 10_000.0) -> tuple[Tensor, T
 
     Position p turns pair i by p / base^(2i/d). Raises ValueError for a length below 1 or odd d.
     """
-    if not whole(length, d) or length < 1 or d < 2 or d % 2:
-        raise ValueError(
-            f"rotary_table needs length >= 1 and an even d >= 2, got length={length}, d={d}"
-        )
-    angle = _angles(length, d, base)
+    angle = _angles(length, d, base, "d")
     return angle.cos().float(), angle.sin().float()
 
 
@@ -99,8 +90,12 @@ def alibi_slopes(n_heads: int) -> Tensor:
     return torch.tensor(slopes)
 
 
-def _angles(length: int, width: int, base: float) -> Tensor:
-    """Position times frequency: float64 (length, width / 2)."""
+def _angles(length: int, width: int, base: float, name: str) -> Tensor:
+    """Position times frequency: float64 (length, width / 2); errors call the width by `name`."""
+    check_number("length", length, least=1, integer=True)
+    check_number(name, width, least=2, integer=True)
     check_number("base", base, above=0)
+    if width % 2:
+        raise ValueError(f"{name} must be even, got {width}")
     frequency = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     return torch.arange(length, dtype=torch.float64)[:, None] * frequency
