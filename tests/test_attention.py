@@ -165,6 +165,7 @@ def test_dropout_of_the_function_keeps_a_weight_whole_and_scaled_or_not_at_all()
     ("sizes", "said"),
     [
         ({"d_model": 0}, "d_model must be a whole number at least 1, got 0"),
+        ({"d_model": 8.0}, r"d_model must be a whole number at least 1, got 8\.0"),
         ({"n_heads": 0}, "n_heads must be a whole number at least 1, got 0"),
         ({"n_heads": 3}, r"d_model \(8\) must be divisible by n_heads \(3\)"),
         ({"n_kv_heads": 0}, "n_kv_heads must be a whole number at least 1, got 0"),
