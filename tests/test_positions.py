@@ -42,6 +42,10 @@ def test_sizes_that_make_no_waves_are_named(length: int, width: int, said: str) 
         rotary_table(length, width)
 
 
+def test_tables_are_float32() -> None:
+    assert {part.dtype for part in (sinusoidal(2, 2), *rotary_table(2, 2))} == {torch.float32}
+
+
 def test_one_place_and_one_pair_are_enough() -> None:
     assert sinusoidal(1, 2).tolist() == [[0, 1]]
     assert [part.tolist() for part in rotary_table(1, 2)] == [[[1]], [[0]]]
@@ -97,7 +101,14 @@ def test_alibi_takes_off_distance_times_slope(T: int, S: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"), [((2, 0, 3), "T=0, S=3"), ((2, 4, 3), "T=4, S=3"), ((0, 3, 3), "n_heads")]
+    ("sizes", "said"),
+    [
+        ((2, 0, 3), "T=0, S=3"),
+        ((2, 4, 3), "T=4, S=3"),
+        ((2, 2.5, 3), "T=2.5, S=3"),
+        ((0, 3, 3), "n_heads must be a whole number at least 1, got 0"),
+        ((2.0, 3, 3), "n_heads must be a whole number at least 1, got 2.0"),
+    ],
 )
 def test_what_alibi_cannot_do_is_named(sizes: tuple, said: str) -> None:
     with pytest.raises(ValueError, match=said):
