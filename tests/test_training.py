@@ -202,10 +202,15 @@ def test_a_floor_that_cannot_be_is_named(smoothing: float, classes: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("steps", "warmup", "said"), [(0, 0, "steps"), (5, 5, "warmup"), (5, -1, "warmup")]
+    ("steps", "warmup", "said"),
+    [
+        (0, 0, "steps must be a whole number at least 1, got 0"),
+        (5, 5, "warmup must be a whole number at least 0 and below 5, got 5"),
+        (5, -1, "warmup must be a whole number at least 0 and below 5, got -1"),
+    ],
 )
 def test_a_schedule_that_cannot_be_is_named(steps: int, warmup: int, said: str) -> None:
-    with pytest.raises(ValueError, match=f"{said} must be a whole number"):
+    with pytest.raises(ValueError, match=said):
         train(LanguageModel(ModelConfig(5)), [], steps, warmup=warmup)
 
 
