@@ -14,6 +14,16 @@ def check_tensor(name: str, x: Tensor) -> None:
         raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
 
 
+def check_floats(name: str, x: Tensor, shape: str, axes: int) -> None:
+    """Raises TypeError or ValueError unless x holds floats on at least so many axes."""
+    check_tensor(name, x)
+    if x.dim() < axes or not x.is_floating_point() or not x.numel():
+        raise ValueError(
+            f"{name} must be floating point of shape {shape}, not empty, got {x.dtype} of shape "
+            f"{tuple(x.shape)}"
+        )
+
+
 def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Random numbers that this seed begins. Raises ValueError for what is no seed."""
     check_number("seed", seed, least=0, most=2**63 - 1, integer=True)
@@ -68,12 +78,7 @@ def check_states(name: str, x: Tensor, like: Tensor) -> None:
 
 def check_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> None:
     """Raises TypeError or ValueError unless weight and bias (D,) can scale and shift x (..., D)."""
-    check_tensor("x", x)
-    if not x.dim() or not x.is_floating_point() or not x.numel():
-        raise ValueError(
-            f"x must be floating point of shape (..., D), not empty, got {x.dtype} of shape "
-            f"{tuple(x.shape)}"
-        )
+    check_floats("x", x, "(..., D)", 1)
     vectors = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     for name, given in vectors.items():
         check_tensor(name, given)
@@ -95,12 +100,7 @@ def check_attention(
 ) -> None:
     """Raises TypeError or ValueError unless these make scores (..., T, S) that the mask fits."""
     for name, x in (("query", query), ("key", key), ("value", value)):
-        check_tensor(name, x)
-        if x.dim() < 2 or not x.is_floating_point() or not x.numel():
-            raise ValueError(
-                f"{name} must be floating point of shape (..., length, width), not empty, got "
-                f"{x.dtype} of shape {tuple(x.shape)}"
-            )
+        check_floats(name, x, "(..., length, width)", 2)
         _check_kind(name, x, query)
     (*rows, T, d), (*key_rows, S, key_d) = query.shape, key.shape
     *value_rows, values, _ = value.shape

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transformer_lab.bounds import check_number
-from transformer_lab.checks import check_tensor, seeded
+from transformer_lab.checks import check_floats, seeded
 from transformer_lab.models import EncoderDecoder, LanguageModel
 from transformer_lab.writer import Writer, check_prompt
 
@@ -106,12 +106,7 @@ def filtered(
     probabilities reach p (Holtzman et al. 2020, section 3.1); min_p then those at least min_p times
     as likely as the likeliest (Nguyen et al. 2024). The likeliest token is always kept.
     """
-    check_tensor("logits", logits)
-    if not logits.is_floating_point() or not logits.dim() or not logits.numel():
-        raise ValueError(
-            f"logits must be floating point of shape (..., V), not empty, got {logits.dtype} of "
-            f"shape {tuple(logits.shape)}"
-        )
+    check_floats("logits", logits, "(..., V)", 1)
     _check_filters(top_k, top_p, min_p)
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k, -1).indices
